@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zen5rt.h - the public interface of libzen5rt
+ *
+ * The library loads a GGUF model into memory regions made of the largest pages
+ * that the machine gives, and evaluates it on a pool of pinned threads.
+ *
+ *	struct zen5rt_error err;
+ *	struct zen5rt *rt;
+ *	struct zen5rt_model *model;
+ *	struct zen5rt_session *s;
+ *
+ *	if (zen5rt_open(NULL, &rt, &err) ||
+ *	    zen5rt_model_load(rt, "model.gguf", &model, &err) ||
+ *	    zen5rt_session_new(model, NULL, &s, &err))
+ *		errx(1, "%s", err.message);
+ *
+ * Documentation/example.c is a complete program.
+ *
+ * Rules that hold everywhere:
+ *
+ *  - Functions that can fail return 0 (or a count) on success and a negative
+ *    errno value on failure. errno itself is never set. Where a function takes a
+ *    struct zen5rt_error it may be NULL; on failure it receives one line of text
+ *    that says what failed, where, and what to do. It is untouched on success.
+ *  - The library never prints, never exits, installs no signal handler and keeps
+ *    no global state: any number of handles may exist side by side.
+ *  - A handle is used by one thread at a time. A struct zen5rt runs one evaluation
+ *    at a time; models and sessions of the same zen5rt share its threads.
+ *  - What *_new, *_open and *_load return belongs to the caller and is released by
+ *    the matching *_free or *_close, which accept NULL. Children first: sessions,
+ *    then models, then the zen5rt. Strings that a getter returns live as long as
+ *    the handle that it was asked of.
+ *  - Structures that carry a size field are filled by their *_init function, which
+ *    sets the size; fields may be added at the end in later versions.
+ *  - The same model, tokens and settings give the same logits, bit for bit, at every
+ *    ISA level, thread count and prefill chunk.
+ */
+#ifndef ZEN5RT_H
+#define ZEN5RT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ZEN5RT_API __attribute__((visibility("default")))
+
+/* Text of a failure; always NUL-terminated, never with a newline. */
+struct zen5rt_error {
+	char message[512];
+};
+
+struct zen5rt;
+struct zen5rt_model;
+struct zen5rt_session;
+struct zen5rt_vocab;
+struct zen5rt_detok;
+struct zen5rt_sampler;
+
+/* Version of the library as "major.minor.patch". */
+ZEN5RT_API const char *zen5rt_version(void);
+
+/* ---- the runtime: ISA level, topology, threads ---- */
+
+enum zen5rt_log_level {
+	ZEN5RT_LOG_WARNING,
+	ZEN5RT_LOG_INFO,
+	ZEN5RT_LOG_DEBUG,
+};
+
+/*
+ * Receives one line without a newline. Called only by the thread that is inside a
+ * function of the library, never concurrently for one handle.
+ */
+typedef void (*zen5rt_log_fn)(void *user, enum zen5rt_log_level level,
+			      const char *line);
+
+enum zen5rt_stage {
+	ZEN5RT_STAGE_LOAD,	/* done and total count bytes of the file */
+	ZEN5RT_STAGE_PREFILL,	/* done and total count tokens of one eval */
+};
+
+/*
+ * Called now and then during long work by the calling thread. Non-zero cancels: the
+ * function under way returns -ECANCELED and leaves its handles as they were.
+ */
+typedef int (*zen5rt_progress_fn)(void *user, enum zen5rt_stage stage,
+				  uint64_t done, uint64_t total);
+
+struct zen5rt_params {
+	size_t size;
+	/*
+	 * "scalar", "avx2" or "avx512vnni"; NULL takes the environment's ZEN5RT_LEVEL,
+	 * else the best that this CPU has. -ENOTSUP if the CPU lacks it.
+	 */
+	const char *level;
+	/* 0: one a physical core that this process may use; at most 1024 */
+	unsigned int n_threads;
+	/* false leaves the threads unpinned */
+	bool pin;
+	zen5rt_log_fn log;
+	zen5rt_progress_fn progress;
+	void *user;
+};
+
+ZEN5RT_API void zen5rt_params_init(struct zen5rt_params *params);
+
+/* params NULL: all defaults. -EINVAL, -ENOTSUP, -ENOMEM, -EAGAIN (no more threads). */
+ZEN5RT_API int zen5rt_open(const struct zen5rt_params *params, struct zen5rt **rt,
+			   struct zen5rt_error *err);
+ZEN5RT_API void zen5rt_close(struct zen5rt *rt);
+
+/* The level in use, one of the names above. */
+ZEN5RT_API const char *zen5rt_level(const struct zen5rt *rt);
+ZEN5RT_API unsigned int zen5rt_n_threads(const struct zen5rt *rt);
+
+/* Where thread number i runs; -EINVAL past the last one. */
+struct zen5rt_thread_info {
+	int cpu;		/* -1: not pinned */
+	int core;		/* physical core, numbered from 0 on this machine */
+	int l3;			/* L3 domain, numbered from 0 */
+	int node;		/* NUMA node, -1 unknown */
+	uint64_t l3_bytes;	/* size of that L3, 0 unknown */
+};
+ZEN5RT_API int zen5rt_thread_info(const struct zen5rt *rt, unsigned int i,
+				  struct zen5rt_thread_info *info);
+
+/*
+ * Reads memory with all threads for about 0.2 s and returns the best rate seen in
+ * bytes a second: the yardstick for decode rates. -ENOMEM.
+ */
+ZEN5RT_API int zen5rt_read_bandwidth(struct zen5rt *rt, double *bytes_per_s,
+				     struct zen5rt_error *err);
+
+/* ---- models ---- */
+
+/*
+ * Loads the GGUF file at path, repacks its weights into a region of their own.
+ * -ENOENT and other errno of open(2); -EINVAL for a file that is malformed or of an
+ * unsupported architecture or type; -ENOMEM; -EIO; -ECANCELED.
+ */
+ZEN5RT_API int zen5rt_model_load(struct zen5rt *rt, const char *path,
+				 struct zen5rt_model **model,
+				 struct zen5rt_error *err);
+ZEN5RT_API void zen5rt_model_free(struct zen5rt_model *model);
+
+struct zen5rt_model_info {
+	const char *arch;	/* general.architecture */
+	const char *name;	/* general.name, "" if the file has none */
+	uint32_t n_ctx_train;
+	uint32_t n_vocab;
+	uint32_t n_embd;
+	uint32_t n_layer;
+	uint32_t n_head;
+	uint32_t n_head_kv;
+	uint32_t n_ff;
+	uint64_t n_params;
+	uint64_t file_bytes;
+	uint64_t weight_bytes;	/* repacked, in the region */
+	uint64_t decode_bytes;	/* weight bytes that one decoded token streams */
+	double load_s;
+};
+ZEN5RT_API void zen5rt_model_info(const struct zen5rt_model *model,
+				  struct zen5rt_model_info *info);
+
+/*
+ * Weight matrices, a line for each group of equal type and shape. calls and columns
+ * count since load: a call is one matrix product, a column one token in it.
+ */
+struct zen5rt_weight_info {
+	const char *type;	/* GGUF name: "Q4_K" */
+	const char *role;	/* "ffn_down" */
+	const char *kernel;	/* function that runs for it: "q4_k/avx512vnni" */
+	uint64_t rows, cols;	/* output and input width */
+	unsigned int count;	/* matrices of this kind in the model */
+	uint64_t bytes;		/* all of them together, repacked */
+	uint64_t calls, columns;
+};
+ZEN5RT_API int zen5rt_weight_info(const struct zen5rt_model *model, unsigned int i,
+				  struct zen5rt_weight_info *info);
+
+/* The vocabulary of a model; owned by the model. */
+ZEN5RT_API const struct zen5rt_vocab *
+zen5rt_model_vocab(const struct zen5rt_model *model);
+
+/* ---- memory regions ---- */
+
+struct zen5rt_region_info {
+	const char *use;	/* "weights", "KV cache", "scratch" */
+	const char *backend;	/* "hugetlb-1g", "hugetlb-2m", "thp", "plain" */
+	uint64_t asked;		/* bytes needed */
+	uint64_t size;		/* bytes reserved, whole pages */
+	uint64_t page;		/* page size got, in bytes */
+	/*
+	 * Bytes that the kernel reports as really backed by pages of that size. Less than
+	 * size only where transparent huge pages were not to be had.
+	 */
+	uint64_t page_bytes;
+	const char *why;	/* "" or what was refused before, and why */
+};
+/* Regions of a model (its weights) and of a session; -EINVAL past the last one. */
+ZEN5RT_API int zen5rt_model_region(const struct zen5rt_model *model, unsigned int i,
+				   struct zen5rt_region_info *info);
+ZEN5RT_API int zen5rt_session_region(const struct zen5rt_session *session,
+				     unsigned int i,
+				     struct zen5rt_region_info *info);
+
+/* ---- vocabularies ---- */
+
+/*
+ * Reads only the vocabulary of the GGUF file at path, which needs no tensors.
+ * Errors as zen5rt_model_load().
+ */
+ZEN5RT_API int zen5rt_vocab_load(const char *path, struct zen5rt_vocab **vocab,
+				 struct zen5rt_error *err);
+ZEN5RT_API void zen5rt_vocab_free(struct zen5rt_vocab *vocab);
+
+ZEN5RT_API uint32_t zen5rt_vocab_size(const struct zen5rt_vocab *vocab);
+/* Ids of special tokens; -1 if the vocabulary has none. */
+ZEN5RT_API int32_t zen5rt_vocab_bos(const struct zen5rt_vocab *vocab);
+ZEN5RT_API int32_t zen5rt_vocab_eos(const struct zen5rt_vocab *vocab);
+/* True for every token that ends an answer: EOS, end of turn and their kin. */
+ZEN5RT_API bool zen5rt_vocab_is_eog(const struct zen5rt_vocab *vocab, int32_t id);
+
+#define ZEN5RT_TOKENIZE_BOS	(1u << 0)	/* add BOS (EOS) where the model asks for it */
+#define ZEN5RT_TOKENIZE_SPECIAL	(1u << 1)	/* text of special tokens becomes the token */
+
+/*
+ * Writes the ids of text[0..len) to ids[0..cap) and returns how many ids the text
+ * has; when that is more than cap, only cap were written: call again with room.
+ * ids may be NULL if cap is 0. Any bytes are accepted, UTF-8 or not. -EINVAL for
+ * unknown flags, -EOVERFLOW if len is above 1 GiB, -ENOMEM.
+ */
+ZEN5RT_API int64_t zen5rt_tokenize(const struct zen5rt_vocab *vocab, const char *text,
+				   size_t len, unsigned int flags, int32_t *ids,
+				   size_t cap, struct zen5rt_error *err);
+
+/*
+ * Turns ids into text, piece by piece, and never splits a UTF-8 character: bytes of
+ * an incomplete one are held back until the next token completes it. Bytes that
+ * cannot become valid UTF-8 come out as U+FFFD.
+ */
+ZEN5RT_API int zen5rt_detok_new(const struct zen5rt_vocab *vocab, bool special,
+				struct zen5rt_detok **detok,
+				struct zen5rt_error *err);
+ZEN5RT_API void zen5rt_detok_free(struct zen5rt_detok *detok);
+/*
+ * The text that id adds, NUL-terminated, valid until the next call; *len (may be
+ * NULL) gets its length. Never NULL: an id outside the vocabulary and, unless special
+ * was asked for, a control token add "".
+ */
+ZEN5RT_API const char *zen5rt_detok_next(struct zen5rt_detok *detok, int32_t id,
+					 size_t *len);
+/* What is still held back, as U+FFFD; then the detokenizer starts afresh. */
+ZEN5RT_API const char *zen5rt_detok_end(struct zen5rt_detok *detok, size_t *len);
+
+/* ---- sessions: one sequence of tokens and its KV cache ---- */
+
+struct zen5rt_session_params {
+	size_t size;
+	uint32_t n_ctx;		/* positions; 0: the model's training context, at most 4096 */
+	uint32_t n_ubatch;	/* tokens a prefill chunk; 0: 512 */
+};
+ZEN5RT_API void zen5rt_session_params_init(struct zen5rt_session_params *params);
+
+/* params NULL: all defaults. -EINVAL, -ENOMEM. */
+ZEN5RT_API int zen5rt_session_new(struct zen5rt_model *model,
+				  const struct zen5rt_session_params *params,
+				  struct zen5rt_session **session,
+				  struct zen5rt_error *err);
+ZEN5RT_API void zen5rt_session_free(struct zen5rt_session *session);
+
+ZEN5RT_API uint32_t zen5rt_session_n_ctx(const struct zen5rt_session *session);
+/* Number of positions filled. */
+ZEN5RT_API uint32_t zen5rt_session_pos(const struct zen5rt_session *session);
+
+/*
+ * Appends n tokens to the sequence and computes the logits after the last of them.
+ * -EINVAL for n == 0 or an id outside the vocabulary, -ENOSPC if the context has no
+ * room for n more, -ECANCELED; the sequence is unchanged after an error.
+ */
+ZEN5RT_API int zen5rt_eval(struct zen5rt_session *session, const int32_t *tokens,
+			   size_t n, struct zen5rt_error *err);
+
+/* float[n_vocab] after the last eval, valid until the next; NULL before the first. */
+ZEN5RT_API const float *zen5rt_logits(const struct zen5rt_session *session);
+
+/* Forgets all positions from pos on; -EINVAL if pos is past the end. */
+ZEN5RT_API int zen5rt_session_rewind(struct zen5rt_session *session, uint32_t pos);
+
+/* ---- sampling ---- */
+
+struct zen5rt_sampler_params {
+	size_t size;
+	float temp;		/* <= 0: greedy; default 0.8 */
+	uint32_t top_k;		/* 0: off; default 40 */
+	float top_p;		/* >= 1: off; default 0.95 */
+	float min_p;		/* 0: off; default 0.05 */
+	float repeat_penalty;	/* 1: off; default 1 */
+	uint32_t repeat_last_n;	/* tokens that the penalty looks back on; default 64 */
+	uint64_t seed;
+};
+ZEN5RT_API void zen5rt_sampler_params_init(struct zen5rt_sampler_params *params);
+
+/* -EINVAL for values out of range or not finite, -ENOMEM. */
+ZEN5RT_API int zen5rt_sampler_new(const struct zen5rt_sampler_params *params,
+				  uint32_t n_vocab, struct zen5rt_sampler **sampler,
+				  struct zen5rt_error *err);
+ZEN5RT_API void zen5rt_sampler_free(struct zen5rt_sampler *sampler);
+
+/* Makes a token known to the repetition penalty: prompt tokens, and those chosen. */
+ZEN5RT_API void zen5rt_sampler_accept(struct zen5rt_sampler *sampler, int32_t id);
+
+/*
+ * Chooses a token from logits (float[n_vocab]). Order: repetition penalty, top-k,
+ * top-p, min-p, temperature. Depends on nothing but params, the logits and the tokens
+ * accepted. -EDOM if every logit is NaN or none is above -infinity.
+ */
+ZEN5RT_API int32_t zen5rt_sampler_pick(struct zen5rt_sampler *sampler,
+				       const float *logits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reader for GGUF version 2 and 3 files (format: ggml's docs/gguf.md). Built for hostile files:
+ * whatever this returns has been checked against the file's size, every count is capped
+ * before anything is allocated for it, and memory grows only with bytes that were really read.
+ * Metadata is held in memory; tensor data stays in the file and is read with gguf_pread(), so
+ * that a file truncated under us is an error and not a SIGBUS.
+ */
+#ifndef Z5_GGUF_H
+#define Z5_GGUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <zen5rt.h>
+
+#define GGUF_MAX_DIMS 4
+
+enum gguf_value_type {
+	GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL,
+	GGUF_STRING, GGUF_ARRAY, GGUF_U64, GGUF_I64, GGUF_F64,
+};
+
+/* Not NUL-terminated; may hold any bytes. */
+struct gguf_str {
+	const char *p;
+	size_t len;
+};
+
+struct gguf_tensor {
+	const char *name;		/* NUL-terminated, printable checks done */
+	unsigned int n_dims;		/* 1..GGUF_MAX_DIMS */
+	uint64_t ne[GGUF_MAX_DIMS];	/* ne[0] is the contiguous one; unused ones are 1; none is 0 */
+	uint32_t type;			/* a known ggml type number */
+	uint64_t offset;		/* from the start of the file */
+	uint64_t size;			/* bytes; offset + size <= file size */
+};
+
+/* What a ggml type number means for storage. block is in elements, bytes for one block. */
+struct gguf_type_info {
+	const char *name;
+	uint32_t block;
+	uint32_t bytes;
+};
+
+struct gguf;
+
+/* -EINVAL and one line that names the key, tensor or byte offset; errno of open/read; -ENOMEM. */
+int gguf_open(const char *path, struct gguf **out, struct zen5rt_error *err);
+void gguf_close(struct gguf *g);
+
+const char *gguf_path(const struct gguf *g);
+uint64_t gguf_file_size(const struct gguf *g);
+
+/* NULL for a number that names no type (or one that was removed from ggml). */
+const struct gguf_type_info *gguf_type_info(uint32_t type);
+
+size_t gguf_n_tensors(const struct gguf *g);
+const struct gguf_tensor *gguf_tensor(const struct gguf *g, size_t i);
+/* By name, through a hash; NULL if absent. */
+const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *name);
+/* Reads n bytes of tensor t from byte off on; -EIO with a line if the file has become shorter. Thread-safe. */
+int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uint64_t off,
+	       size_t n, struct zen5rt_error *err);
+
+/* ---- metadata ----
+ * Getters return 1 if the key is there and its value fits, 0 if the key is absent (*out untouched),
+ * -EINVAL with a line if it is there with another type or out of range. Integers of every width and
+ * sign are accepted where the value fits; floats accept F32 and F64; BOOL accepts BOOL alone.
+ */
+int gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out, struct zen5rt_error *err);
+int gguf_get_f32(const struct gguf *g, const char *key, float *out, struct zen5rt_error *err);
+int gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct zen5rt_error *err);
+int gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out, struct zen5rt_error *err);
+
+/* Arrays: type and number of elements are checked; elements are read through the accessors. */
+struct gguf_array {
+	uint32_t type;			/* element type: never GGUF_ARRAY */
+	size_t n;
+	const void *p;			/* internal */
+};
+/* want: the element type demanded (GGUF_F32, GGUF_STRING; GGUF_I32 accepts I32 and U32). Returns as above. */
+int gguf_get_array(const struct gguf *g, const char *key, enum gguf_value_type want,
+		   struct gguf_array *out, struct zen5rt_error *err);
+float gguf_array_f32(const struct gguf_array *a, size_t i);
+int32_t gguf_array_i32(const struct gguf_array *a, size_t i);
+/* Element i of a string array in O(1) (an index is built when the array is first asked for or at open). */
+struct gguf_str gguf_array_str(const struct gguf_array *a, size_t i);
+
+#endif

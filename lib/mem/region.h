@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory regions: large, page-aligned, zero-filled blocks from the best backend that the machine
+ * gives. Everything above is backend-blind: it sees an address, a size and a report.
+ */
+#ifndef Z5_REGION_H
+#define Z5_REGION_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <zen5rt.h>
+
+/* First choice of page; a refusal goes on to the next smaller. */
+enum z5_page { Z5_PAGE_1G, Z5_PAGE_2M, Z5_PAGE_4K };
+
+struct z5_region {
+	void *addr;
+	size_t asked;			/* bytes that the caller needs */
+	size_t size;			/* bytes mapped, whole pages */
+	uint64_t page;			/* page size got */
+	const struct z5_mem_backend *backend;
+	const char *use;		/* for reports: "weights" */
+	char why[384];			/* refusals before this backend, "; "-separated; "" if none */
+};
+
+struct z5_mem_backend {
+	const char *name;		/* "hugetlb-1g", "hugetlb-2m", "thp", "plain" */
+	enum z5_page page;		/* the first choice at which this backend is tried first */
+	/* Fills addr, size, page and returns 0, or a negative errno and the reason in why. */
+	int (*alloc)(struct z5_region *r, char *why, size_t why_len);
+	void (*free)(struct z5_region *r);
+};
+
+/* In the order in which they are tried; ends with a NULL name. */
+extern const struct z5_mem_backend z5_mem_backends[];
+
+/*
+ * asked > 0 bytes, zeroed, usable (populated as far as the backend must to be safe from SIGBUS).
+ * Refuses with -ENOMEM and a line that says how much was needed and how much there is when the
+ * memory that this process may still use (MemAvailable, and its cgroup's limits) is less than asked.
+ */
+int z5_region_alloc(struct z5_region *r, const char *use, size_t asked, enum z5_page first,
+		    struct zen5rt_error *err);
+/* Accepts a region that is all zero. */
+void z5_region_free(struct z5_region *r);
+/* Bytes of the region backed by pages of size r->page (reads /proc/self/smaps for thp). */
+uint64_t z5_region_page_bytes(const struct z5_region *r);
+void z5_region_info(const struct z5_region *r, struct zen5rt_region_info *info);
+
+/* Bytes that this process may still allocate: the least of MemAvailable and, at each level of its cgroup, limit minus use. */
+uint64_t z5_mem_available(void);
+
+#endif

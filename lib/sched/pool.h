@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One pool of pinned threads. The caller of z5_pool_run() is thread 0 for the length of the run (pinned
+ * and with FTZ/DAZ set for that time, then put back as it was); the other threads belong to the pool and
+ * spin a little, then sleep, between runs. No lock and no allocation in run or barrier.
+ */
+#ifndef Z5_POOL_H
+#define Z5_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <topo/topo.h>
+
+struct z5_pool;
+
+struct z5_thread {
+	unsigned int i, n;	/* thread i of n */
+	struct z5_pool *pool;
+	struct z5_cpu cpu;	/* where it is pinned; cpu.cpu == -1: not pinned */
+};
+
+typedef void (*z5_work_fn)(const struct z5_thread *t, void *arg);
+
+/* n threads placed by z5_topo_place(); n == 0: its default. -ENOMEM, -EAGAIN, with a line. */
+int z5_pool_new(const struct z5_topo *topo, unsigned int n, bool pin, struct z5_pool **out,
+		struct zen5rt_error *err);
+void z5_pool_free(struct z5_pool *p);
+unsigned int z5_pool_n(const struct z5_pool *p);
+const struct z5_thread *z5_pool_thread(const struct z5_pool *p, unsigned int i);
+
+/* fn(thread, arg) on every thread at once; returns when all have returned. */
+void z5_pool_run(struct z5_pool *p, z5_work_fn fn, void *arg);
+
+/*
+ * Two levels: threads of an L3 domain meet on a line of their own, the last of each domain on a global one.
+ * Spins, then yields, then sleeps on a futex: right when cores are shared with other processes, too.
+ * Full memory barrier. Only from inside a run, by every thread of the pool.
+ */
+void z5_barrier(const struct z5_thread *t);
+
+/* The slice of total units that thread t owns: [*from, *to), sizes differ by at most one. */
+static inline void z5_split(const struct z5_thread *t, uint64_t total, uint64_t *from, uint64_t *to)
+{
+	*from = total * t->i / t->n;
+	*to = total * (t->i + 1) / t->n;
+}
+
+#endif
