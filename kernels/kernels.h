@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Compute kernels: pure functions over memory. No allocation, no I/O, no threads, no model knowledge.
+ *
+ * ref/ is the definition in plain C; avx2/ and avx512/ give the same bits faster. All of them expect
+ * MXCSR with FTZ and DAZ set and rounding to nearest, as the thread pool sets it.
+ *
+ * The numerics contract: each output element is summed by one thread over K in increasing block order,
+ * one fma a block; sums across lanes (norms, softmax) use a fixed tree of 16 lanes. So results do not
+ * depend on the level, the number of threads or how tokens are batched.
+ */
+#ifndef Z5_KERNELS_H
+#define Z5_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- weight types and their packed layout ----
+ *
+ * A matrix of `rows` x `k` weights is packed in groups of 16 rows (the last one padded with zero rows);
+ * a group is contiguous and a multiple of 64 bytes. "quad j" is columns 4j..4j+3 of a block; a line of
+ * 64 bytes holds a quad of each of the 16 rows, row r in bytes 4r..4r+3: the operand of one vpdpbusd.
+ *
+ *  F32   line k: column k of rows 0..15.
+ *  F16   column k at byte 32k: 16 halves.
+ *  BF16  columns 2j, 2j+1 at byte 64j: row r has both in bytes 4r..4r+3, the even one first.
+ *  Q8_0  blocks of 32 columns: 8 lines (quads 0..7), weights + 128 as unsigned; after all blocks of the
+ *        group, 16 half-precision scales a block.
+ *  Q4_0  blocks of 32: 4 lines, line j has quad j in the low and quad j + 4 in the high nibbles
+ *        (weight + 8); scales as Q8_0.
+ *  Q4_K  blocks of 256, 36 lines each: 32 lines of nibbles (line 8i + j: quad j of sub-block 2i low, of
+ *        sub-block 2i + 1 high; a sub-block is 32 columns), 3 lines of 6-bit scales and minima (the 12
+ *        bytes of GGUF, bytes 2p and 2p + 1 of row r at 32p + 2r), 1 line: 16 d, 16 dmin (halves).
+ *  Q6_K  blocks of 256, 52 lines each: 32 lines of low nibbles (line 16h + j, h the half of 128 columns:
+ *        quad j of the half low, quad j + 16 high), 16 lines of high bits (line 8h + j: bits 2p, 2p+1 are
+ *        those of quad j + 8p of the half), 4 lines of int8 scales (sub-blocks of 16 columns; those of
+ *        2p and 2p + 1 for row r at 32p + 2r); after all blocks of the group 16 halves d a block.
+ */
+enum z5_type {
+	Z5_F32, Z5_F16, Z5_BF16, Z5_Q8_0, Z5_Q4_0, Z5_Q4_K, Z5_Q6_K, Z5_N_TYPES
+};
+
+#define Z5_GROUP 16
+
+/* ---- activations ----
+ *
+ *  F32     float[k].
+ *  Q8_32   blocks of 32: x = d * q, d = max|x| / 127, q rounded to nearest even, |q| <= 127.
+ *          Planes, each from a multiple of 64 bytes: int8 q[k]; float d[k/32]; int32 -sum(q) [k/32].
+ *  Q8_256  the same with blocks of 256: int8 q[k]; float d[k/256]; int16 sums of 16 [k/16], of 32 [k/32].
+ */
+enum z5_act { Z5_ACT_F32, Z5_ACT_Q8_32, Z5_ACT_Q8_256, Z5_N_ACTS };
+
+#define Z5_ALIGN64(n) (((size_t)(n) + 63) & ~(size_t)63)
+
+static inline size_t z5_q8_32_d(size_t k)    { return Z5_ALIGN64(k); }
+static inline size_t z5_q8_32_nsum(size_t k) { return z5_q8_32_d(k) + Z5_ALIGN64(k / 32 * 4); }
+static inline size_t z5_q8_256_d(size_t k)   { return Z5_ALIGN64(k); }
+static inline size_t z5_q8_256_s16(size_t k) { return z5_q8_256_d(k) + Z5_ALIGN64(k / 256 * 4); }
+static inline size_t z5_q8_256_s32(size_t k) { return z5_q8_256_s16(k) + Z5_ALIGN64(k / 16 * 2); }
+
+/* Bytes of one token's activation of width k, a multiple of 64. */
+size_t z5_act_bytes(enum z5_act act, size_t k);
+
+/* What holds for a weight type at every level. */
+struct z5_type_ops {
+	const char *name;	/* as in GGUF */
+	uint32_t ggml;		/* its number there */
+	uint32_t block;		/* columns; k is a multiple of it */
+	uint32_t bytes;		/* of one block in the file */
+	enum z5_act act;	/* what the matmul kernel takes */
+	/* Bytes of a packed group of 16 rows. */
+	size_t (*group_bytes)(size_t k);
+	/*
+	 * Packs n_rows (1..16) rows of a GGUF tensor, src row-major, into one group.
+	 * dst is 64-byte aligned, every byte of it is written.
+	 */
+	void (*pack)(void *dst, const void *src, unsigned int n_rows, size_t k);
+	/* Row number row of a packed matrix, as float[k]. */
+	void (*unpack_row)(float *dst, const void *w, size_t row, size_t k);
+};
+
+extern const struct z5_type_ops z5_types[Z5_N_TYPES];
+
+/* NULL for a ggml type number that has no kernels. */
+const struct z5_type_ops *z5_type_by_ggml(uint32_t ggml);
+static inline enum z5_type z5_type_of(const struct z5_type_ops *ops)
+{
+	return (enum z5_type)(ops - z5_types);
+}
+
+/* ---- kernel signatures ---- */
+
+/*
+ * y[t * y_stride + r] for tokens t < n and rows r of the groups [g0, g1) = the dot product of row r and
+ * the activation of token t, found at x + t * x_stride bytes. All 16 rows of a group are written, padding rows too.
+ */
+#define Z5_MATMUL_ARGS float *y, size_t y_stride, const void *w, size_t k, size_t g0, size_t g1, \
+		       const void *x, size_t x_stride, size_t n
+typedef void (*z5_matmul_fn)(Z5_MATMUL_ARGS);
+
+/* Quantizes float[k] into one token's activation; k is a multiple of the activation's block. */
+typedef void (*z5_quant_fn)(void *dst, const float *x, size_t k);
+
+/* y = x / sqrt(mean(x^2) + eps) * w; y may be x. */
+typedef void (*z5_rmsnorm_fn)(float *y, const float *x, const float *w, size_t n, float eps);
+
+/* g = silu(g) * u, silu(x) = x / (1 + exp(-x)) */
+typedef void (*z5_silu_mul_fn)(float *g, const float *u, size_t n);
+
+/* Positions of the KV cache that one step of the running softmax takes. */
+#define Z5_ATTN_CHUNK 64
+
+/*
+ * Attention of n_q queries over one KV head, softmax(scale * q.K) V with a running softmax over chunks of
+ * Z5_ATTN_CHUNK positions, in order (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., 2205.14135).
+ */
+struct z5_attn {
+	const float *k;		/* position p, dimension d at (p / 16 * hd_k + d) * 16 + p % 16 */
+	const float *v;		/* position p, dimension d at p * hd_v + d */
+	size_t hd_k, hd_v;	/* hd_v is a multiple of 16, padded with zeros */
+	float scale;
+	unsigned int n_q;
+	const float *const *q;	/* n_q pointers to float[hd_k] */
+	const uint32_t *n_kv;	/* query i sees positions [0, n_kv[i]), n_kv[i] > 0 */
+	float *const *out;	/* n_q pointers to float[hd_v] */
+	float *state;		/* scratch, float[2 * n_q] */
+};
+typedef void (*z5_attn_fn)(const struct z5_attn *a);
+
+/* One table a level. A level holds what is its own and inherits the rest from the level below. */
+struct z5_kernels {
+	const char *level;			/* "scalar", "avx2", "avx512vnni" */
+	z5_matmul_fn matmul[Z5_N_TYPES];
+	const char *matmul_level[Z5_N_TYPES];	/* where that function comes from */
+	z5_quant_fn quant[Z5_N_ACTS];		/* none for Z5_ACT_F32 */
+	z5_rmsnorm_fn rmsnorm;
+	z5_silu_mul_fn silu_mul;
+	z5_attn_fn attn;
+	/* Reads n bytes (multiple of 64) and folds them into one word, for bandwidth measurements. */
+	uint64_t (*read)(const void *p, size_t n);
+};
+
+#define Z5_N_LEVELS 3
+/* Names in increasing order. */
+extern const char *const z5_level_names[Z5_N_LEVELS];
+/* Highest level that this CPU and its operating system support. */
+unsigned int z5_level_best(void);
+/* Fills the table for a level, which must not be above z5_level_best(). */
+void z5_kernels_init(struct z5_kernels *k, unsigned int level);
+
+/* Each level's part; called in order by z5_kernels_init(). */
+void z5_kernels_ref(struct z5_kernels *k);
+void z5_kernels_avx2(struct z5_kernels *k);
+void z5_kernels_avx512(struct z5_kernels *k);
+
+/* ---- elementwise work that is the same code at every level ---- */
+
+/* x += y */
+void z5_add(float *x, const float *y, size_t n);
+/*
+ * Rotary embedding of one head (Su et al., arXiv 2104.09864). cs holds n_rot / 2 pairs (cos, sin). neox: dimension i
+ * pairs with i + n_rot / 2, else 2i with 2i + 1.
+ */
+void z5_rope(float *x, const float *cs, size_t n_rot, int neox);
+/* Puts one position's key (float[hd]) and value (float[hd_v]) into the layout of struct z5_attn. */
+void z5_kv_store(float *k, float *v, size_t pos, const float *key, size_t hd_k,
+		 const float *value, size_t hd_v, size_t hd_v_padded);
+
+#endif

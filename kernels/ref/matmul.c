@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+/* Matrix products, the definition. A row's sum runs over its blocks in order, one fma a block. */
+#include <kernels/kernels.h>
+#include <kernels/scalar.h>
+
+#include "ref.h"
+
+static uint16_t half_at(const void *p, size_t i)
+{
+	uint16_t h;
+
+	memcpy(&h, (const uint8_t *)p + 2 * i, 2);
+	return h;
+}
+
+/* One row of one group against one token; what a type has to define. */
+typedef float (*ref_dot_fn)(const uint8_t *group, unsigned int r, size_t k, const void *x);
+
+static inline __attribute__((always_inline))
+void ref_matmul(Z5_MATMUL_ARGS, size_t group_bytes, ref_dot_fn dot)
+{
+	for (size_t g = g0; g < g1; g++)
+		for (size_t t = 0; t < n; t++)
+			for (unsigned int r = 0; r < Z5_GROUP; r++)
+				y[t * y_stride + g * Z5_GROUP + r] =
+					dot((const uint8_t *)w + g * group_bytes, r, k,
+					    (const uint8_t *)x + t * x_stride);
+}
+
+static float dot_f32(const uint8_t *group, unsigned int r, size_t k, const void *x)
+{
+	const float *w = (const float *)group + r, *a = x;
+	float acc = 0;
+
+	for (size_t i = 0; i < k; i++)
+		acc = fmaf(w[i * 16], a[i], acc);
+	return acc;
+}
+
+static float dot_f16(const uint8_t *group, unsigned int r, size_t k, const void *x)
+{
+	const float *a = x;
+	float acc = 0;
+
+	for (size_t i = 0; i < k; i++)
+		acc = fmaf(z5_f16(half_at(group, i * 16 + r)), a[i], acc);
+	return acc;
+}
+
+static float dot_bf16(const uint8_t *group, unsigned int r, size_t k, const void *x)
+{
+	const float *a = x;
+	float acc = 0;
+
+	for (size_t i = 0; i < k; i++)
+		acc = fmaf(z5_bf16(half_at(group, i / 2 * 32 + 2 * r + i % 2)), a[i], acc);
+	return acc;
+}
+
+static float dot_q8_0(const uint8_t *group, unsigned int r, size_t k, const void *x)
+{
+	const int8_t *q = x;
+	const float *dx = (const void *)((const uint8_t *)x + z5_q8_32_d(k));
+	const uint8_t *dw = group + k / 32 * 512;
+	float acc = 0;
+
+	for (size_t b = 0; b < k / 32; b++, group += 512, q += 32) {
+		int32_t sum = 0;
+
+		for (int i = 0; i < 32; i++)
+			sum += (group[i / 4 * 64 + 4 * r + i % 4] - 128) * q[i];
+		acc = fmaf(z5_f16(half_at(dw, b * 16 + r)) * dx[b], (float)sum, acc);
+	}
+	return acc;
+}
+
+static float dot_q4_0(const uint8_t *group, unsigned int r, size_t k, const void *x)
+{
+	const int8_t *q = x;
+	const float *dx = (const void *)((const uint8_t *)x + z5_q8_32_d(k));
+	const uint8_t *dw = group + k / 32 * 256;
+	float acc = 0;
+
+	for (size_t b = 0; b < k / 32; b++, group += 256, q += 32) {
+		int32_t sum = 0;
+
+		for (int i = 0; i < 16; i++) {
+			uint8_t v = group[i / 4 * 64 + 4 * r + i % 4];
+
+			sum += ((v & 15) - 8) * q[i] + ((v >> 4) - 8) * q[i + 16];
+		}
+		acc = fmaf(z5_f16(half_at(dw, b * 16 + r)) * dx[b], (float)sum, acc);
+	}
+	return acc;
+}
+
+static float dot_q4_k(const uint8_t *o, unsigned int r, size_t k, const void *x)
+{
+	const int8_t *q = x;
+	const float *dx = (const void *)((const uint8_t *)x + z5_q8_256_d(k));
+	const int16_t *s32 = (const void *)((const uint8_t *)x + z5_q8_256_s32(k));
+	float acc = 0;
+
+	for (size_t b = 0; b < k / 256; b++, o += 36 * 64, q += 256, s32 += 8) {
+		const uint8_t *scales = o + 32 * 64 + 2 * r, *d = o + 35 * 64;
+		int32_t sum = 0, min = 0;
+
+		for (int s = 0; s < 8; s++) {
+			int32_t dot = 0, sc, m;
+
+#define B(i) scales[(i) / 2 * 32 + (i) % 2]
+			if (s < 4) {
+				sc = B(s) & 63;
+				m = B(s + 4) & 63;
+			} else {
+				sc = (B(s + 4) & 15) | B(s - 4) >> 6 << 4;
+				m = B(s + 4) >> 4 | B(s) >> 6 << 4;
+			}
+#undef B
+			for (int i = 0; i < 32; i++)
+				dot += (o[(s / 2 * 8 + i / 4) * 64 + 4 * r + i % 4] >> (s % 2 * 4) & 15) *
+				       q[s * 32 + i];
+			sum += sc * dot;
+			min += m * s32[s];
+		}
+		acc = fmaf(z5_f16(half_at(d, r)) * dx[b], (float)sum, acc);
+		acc = fmaf(-(z5_f16(half_at(d, 16 + r)) * dx[b]), (float)min, acc);
+	}
+	return acc;
+}
+
+static float dot_q6_k(const uint8_t *o, unsigned int r, size_t k, const void *x)
+{
+	const int8_t *q = x;
+	const float *dx = (const void *)((const uint8_t *)x + z5_q8_256_d(k));
+	const uint8_t *d = o + k / 256 * 52 * 64;
+	float acc = 0;
+
+	for (size_t b = 0; b < k / 256; b++, o += 52 * 64, q += 256) {
+		int32_t sum = 0;
+
+		for (int s = 0; s < 16; s++) {
+			int32_t dot = 0;
+
+			for (int i = s * 16; i < s * 16 + 16; i++) {
+				int h = i / 128, j = i % 128 / 4;
+				int lo = o[(16 * h + j % 16) * 64 + 4 * r + i % 4] >> (j / 16 * 4) & 15;
+				int hi = o[(32 + 8 * h + j % 8) * 64 + 4 * r + i % 4] >> (j / 8 * 2) & 3;
+
+				dot += ((hi << 4 | lo) - 32) * q[i];
+			}
+			sum += (int8_t)o[48 * 64 + s / 2 * 32 + 2 * r + s % 2] * dot;
+		}
+		acc = fmaf(z5_f16(half_at(d, b * 16 + r)) * dx[b], (float)sum, acc);
+	}
+	return acc;
+}
+
+#define MATMUL(type, dot)									\
+static void ref_matmul_##dot(Z5_MATMUL_ARGS)							\
+{												\
+	ref_matmul(y, y_stride, w, k, g0, g1, x, x_stride, n,					\
+		   z5_types[type].group_bytes(k), dot_##dot);					\
+}
+
+MATMUL(Z5_F32, f32)
+MATMUL(Z5_F16, f16)
+MATMUL(Z5_BF16, bf16)
+MATMUL(Z5_Q8_0, q8_0)
+MATMUL(Z5_Q4_0, q4_0)
+MATMUL(Z5_Q4_K, q4_k)
+MATMUL(Z5_Q6_K, q6_k)
+
+const z5_matmul_fn z5_ref_matmul[Z5_N_TYPES] = {
+	[Z5_F32] = ref_matmul_f32, [Z5_F16] = ref_matmul_f16, [Z5_BF16] = ref_matmul_bf16,
+	[Z5_Q8_0] = ref_matmul_q8_0, [Z5_Q4_0] = ref_matmul_q4_0,
+	[Z5_Q4_K] = ref_matmul_q4_k, [Z5_Q6_K] = ref_matmul_q6_k,
+};

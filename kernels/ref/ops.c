@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/* Everything of a transformer layer that is no matrix product, the definition. */
+#include <kernels/kernels.h>
+#include <kernels/scalar.h>
+
+#include "ref.h"
+
+/*
+ * Scale and quanta of one block. The maximum is taken on the bits, so that it is the same in any order and a NaN
+ * in x makes the scale NaN. Below 1e-30 the block is zero: 127 / amax must not overflow.
+ */
+static float ref_quant_block(int8_t *q, const float *x, size_t n)
+{
+	uint32_t bits = 0;
+	float amax, inv;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t u = z5_f32_bits(x[i]) & 0x7fffffff;
+
+		bits = u > bits ? u : bits;
+	}
+	amax = z5_bits_f32(bits);
+	inv = amax >= 1e-30f ? 127.0f / amax : 0.0f;
+	for (size_t i = 0; i < n; i++)
+		q[i] = (int8_t)rintf(z5_min(z5_max(x[i] * inv, -127.0f), 127.0f));
+	return amax < 1e-30f ? 0.0f : amax / 127.0f;
+}
+
+static int ref_sum(const int8_t *q, size_t n)
+{
+	int sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += q[i];
+	return sum;
+}
+
+static void ref_quant_q8_32(void *dst, const float *x, size_t k)
+{
+	int8_t *q = dst;
+	float *d = (void *)((uint8_t *)dst + z5_q8_32_d(k));
+	int32_t *nsum = (void *)((uint8_t *)dst + z5_q8_32_nsum(k));
+
+	for (size_t b = 0; b < k / 32; b++) {
+		d[b] = ref_quant_block(q + 32 * b, x + 32 * b, 32);
+		nsum[b] = -ref_sum(q + 32 * b, 32);
+	}
+}
+
+static void ref_quant_q8_256(void *dst, const float *x, size_t k)
+{
+	int8_t *q = dst;
+	float *d = (void *)((uint8_t *)dst + z5_q8_256_d(k));
+	int16_t *s16 = (void *)((uint8_t *)dst + z5_q8_256_s16(k));
+	int16_t *s32 = (void *)((uint8_t *)dst + z5_q8_256_s32(k));
+
+	for (size_t b = 0; b < k / 256; b++)
+		d[b] = ref_quant_block(q + 256 * b, x + 256 * b, 256);
+	for (size_t i = 0; i < k / 16; i++)
+		s16[i] = (int16_t)ref_sum(q + 16 * i, 16);
+	for (size_t i = 0; i < k / 32; i++)
+		s32[i] = (int16_t)(s16[2 * i] + s16[2 * i + 1]);
+}
+
+static void ref_rmsnorm(float *y, const float *x, const float *w, size_t n, float eps)
+{
+	float lane[16] = { 0 }, scale;
+
+	for (size_t i = 0; i < n; i++)
+		lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
+	scale = 1.0f / sqrtf(z5_tree_add(lane) / (float)n + eps);
+	for (size_t i = 0; i < n; i++)
+		y[i] = x[i] * scale * w[i];
+}
+
+static void ref_silu_mul(float *g, const float *u, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		g[i] = g[i] / (1.0f + z5_exp(-g[i])) * u[i];
+}
+
+/* One chunk of one query: positions [p0, p0 + valid) of the cache. */
+static void ref_attn_chunk(const struct z5_attn *a, unsigned int i, size_t p0, size_t valid)
+{
+	float s[Z5_ATTN_CHUNK], lane[16], m, corr, sum;
+	float *mx = &a->state[2 * i], *l = &a->state[2 * i + 1], *out = a->out[i];
+
+	for (size_t j = 0; j < Z5_ATTN_CHUNK; j++) {
+		const float *k = a->k + (p0 + j) / 16 * a->hd_k * 16 + (p0 + j) % 16;
+		float dot = 0;
+
+		if (j < valid)
+			for (size_t d = 0; d < a->hd_k; d++)
+				dot = fmaf(k[d * 16], a->q[i][d], dot);
+		s[j] = j < valid ? dot * a->scale : -INFINITY;
+	}
+	for (int j = 0; j < 16; j++)
+		lane[j] = z5_max(z5_max(s[j], s[j + 16]), z5_max(s[j + 32], s[j + 48]));
+	m = z5_max(*mx, z5_tree_max(lane));
+	corr = z5_exp(*mx - m);
+	for (size_t j = 0; j < Z5_ATTN_CHUNK; j++)
+		s[j] = z5_exp(s[j] - m);
+	for (int j = 0; j < 16; j++)
+		lane[j] = (s[j] + s[j + 16]) + (s[j + 32] + s[j + 48]);
+	sum = z5_tree_add(lane);
+	*l = fmaf(*l, corr, sum);
+	*mx = m;
+	for (size_t d = 0; d < a->hd_v; d++) {
+		float acc = out[d] * corr;
+
+		for (size_t j = 0; j < valid; j++)
+			acc = fmaf(s[j], a->v[(p0 + j) * a->hd_v + d], acc);
+		out[d] = acc;
+	}
+}
+
+static void ref_attn(const struct z5_attn *a)
+{
+	size_t most = 0;
+
+	for (unsigned int i = 0; i < a->n_q; i++) {
+		a->state[2 * i] = -INFINITY;
+		a->state[2 * i + 1] = 0;
+		memset(a->out[i], 0, a->hd_v * sizeof(float));
+		most = a->n_kv[i] > most ? a->n_kv[i] : most;
+	}
+	for (size_t p = 0; p < most; p += Z5_ATTN_CHUNK) {
+		for (unsigned int i = 0; i < a->n_q; i++) {
+			size_t left = a->n_kv[i] > p ? a->n_kv[i] - p : 0;
+
+			if (left)
+				ref_attn_chunk(a, i, p, left < Z5_ATTN_CHUNK ? left : Z5_ATTN_CHUNK);
+		}
+	}
+	for (unsigned int i = 0; i < a->n_q; i++) {
+		float inv = 1.0f / a->state[2 * i + 1];
+
+		for (size_t d = 0; d < a->hd_v; d++)
+			a->out[i][d] *= inv;
+	}
+}
+
+static uint64_t ref_read(const void *p, size_t n)
+{
+	const uint64_t *w = p;
+	uint64_t x = 0;
+
+	for (size_t i = 0; i < n / 8; i++)
+		x ^= w[i];
+	return x;
+}
+
+void z5_kernels_ref(struct z5_kernels *k)
+{
+	for (int i = 0; i < Z5_N_TYPES; i++) {
+		k->matmul[i] = z5_ref_matmul[i];
+		k->matmul_level[i] = "scalar";
+	}
+	k->quant[Z5_ACT_Q8_32] = ref_quant_q8_32;
+	k->quant[Z5_ACT_Q8_256] = ref_quant_q8_256;
+	k->rmsnorm = ref_rmsnorm;
+	k->silu_mul = ref_silu_mul;
+	k->attn = ref_attn;
+	k->read = ref_read;
+}
