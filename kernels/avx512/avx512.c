@@ -1,7 +1,0 @@
-// SPDX-License-Identifier: MIT
-#include <kernels/kernels.h>
-
-void z5_kernels_avx512(struct z5_kernels *k)
-{
-	(void)k;
-}
