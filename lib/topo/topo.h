@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The CPUs that this process may use, by physical core and L3 domain. From sysfs (cache/index3,
- * topology/), sched_getaffinity(2), libnuma and the cgroup's CPU quota.
+ * The CPUs that this process may use, by physical core and L3 domain. From sysfs (cache/, topology/),
+ * sched_getaffinity(2), libnuma and the cgroup's CPU quota.
  */
 #ifndef Z5_TOPO_H
 #define Z5_TOPO_H
@@ -20,12 +20,12 @@ struct z5_cpu {
 
 struct z5_l3 {
 	uint64_t bytes;		/* 0 unknown */
-	int node;
+	int node;		/* of its first CPU, -1 unknown */
 	unsigned int n_cpus, n_cores;	/* usable by us */
 };
 
 struct z5_topo {
-	struct z5_cpu *cpus;	/* usable CPUs, ordered by l3, then smt, then core */
+	struct z5_cpu *cpus;	/* usable CPUs, at least one, ordered by l3, then smt, then core */
 	unsigned int n_cpus;
 	struct z5_l3 *l3s;
 	unsigned int n_l3s;
@@ -34,11 +34,13 @@ struct z5_topo {
 };
 
 /*
- * sysroot: "" for the machine itself, or a directory that holds a recorded sys/devices/system/cpu
- * (for tests); then every CPU recorded there as online counts as usable. A machine without cache/index3
- * (some VMs, containers) is one domain per package, or one domain. Only -ENOMEM is an error.
+ * sysroot: "" for the machine itself, or a directory that holds a recorded sys/devices/system/cpu, and
+ * maybe proc/self and sys/fs/cgroup (for tests); then every CPU recorded there as online counts as usable.
+ * A machine without an L3 (some VMs, containers) is one domain per package, or one domain. Only -ENOMEM
+ * is an error.
  */
 int z5_topo_read(const char *sysroot, struct z5_topo *t, struct zen5rt_error *err);
+/* Accepts a topology that is all zero. */
 void z5_topo_free(struct z5_topo *t);
 
 /*
