@@ -3,6 +3,10 @@
  * One pool of pinned threads. The caller of z5_pool_run() is thread 0 for the length of the run (pinned
  * and with FTZ/DAZ set for that time, then put back as it was); the other threads belong to the pool and
  * spin a little, then sleep, between runs. No lock and no allocation in run or barrier.
+ *
+ * A child of fork(2) has none of the threads: it must not touch a pool of its parent, not even free it.
+ * Workers block every signal that is sent to the process, so that Ctrl-C reaches the caller; a handler
+ * that leaves a run by longjmp(3) breaks the pool.
  */
 #ifndef Z5_POOL_H
 #define Z5_POOL_H
@@ -10,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <topo/topo.h>
+
+#define Z5_POOL_MAX	1024
 
 struct z5_pool;
 
@@ -21,15 +27,23 @@ struct z5_thread {
 
 typedef void (*z5_work_fn)(const struct z5_thread *t, void *arg);
 
-/* n threads placed by z5_topo_place(); n == 0: its default. -ENOMEM, -EAGAIN, with a line. */
+/*
+ * n threads placed by z5_topo_place(); n == 0: its default. A CPU that may no longer be used leaves its
+ * thread unpinned. -EINVAL above Z5_POOL_MAX, -ENOMEM, -EAGAIN, with a line.
+ */
 int z5_pool_new(const struct z5_topo *topo, unsigned int n, bool pin, struct z5_pool **out,
 		struct zen5rt_error *err);
+/* Accepts NULL. Not from inside a run. */
 void z5_pool_free(struct z5_pool *p);
 unsigned int z5_pool_n(const struct z5_pool *p);
+/* NULL past the last one. */
 const struct z5_thread *z5_pool_thread(const struct z5_pool *p, unsigned int i);
 
-/* fn(thread, arg) on every thread at once; returns when all have returned. */
-void z5_pool_run(struct z5_pool *p, z5_work_fn fn, void *arg);
+/*
+ * fn(thread, arg) on every thread at once; returns 0 when all have returned. -EBUSY, and fn is not
+ * called, if the pool is in a run already: from inside fn, or from another thread of the program.
+ */
+int z5_pool_run(struct z5_pool *p, z5_work_fn fn, void *arg);
 
 /*
  * Two levels: threads of an L3 domain meet on a line of their own, the last of each domain on a global one.
@@ -38,7 +52,7 @@ void z5_pool_run(struct z5_pool *p, z5_work_fn fn, void *arg);
  */
 void z5_barrier(const struct z5_thread *t);
 
-/* The slice of total units that thread t owns: [*from, *to), sizes differ by at most one. */
+/* The slice of total units (below 2^53) that thread t owns: [*from, *to), sizes differ by at most one. */
 static inline void z5_split(const struct z5_thread *t, uint64_t total, uint64_t *from, uint64_t *to)
 {
 	*from = total * t->i / t->n;
