@@ -28,12 +28,12 @@ struct gguf_str {
 };
 
 struct gguf_tensor {
-	const char *name;		/* NUL-terminated, printable checks done */
+	const char *name;		/* NUL-terminated, 1..63 bytes, no control characters */
 	unsigned int n_dims;		/* 1..GGUF_MAX_DIMS */
 	uint64_t ne[GGUF_MAX_DIMS];	/* ne[0] is the contiguous one; unused ones are 1; none is 0 */
 	uint32_t type;			/* a known ggml type number */
 	uint64_t offset;		/* from the start of the file */
-	uint64_t size;			/* bytes; offset + size <= file size */
+	uint64_t size;			/* bytes; offset + size <= file size; shared with no other tensor */
 };
 
 /* What a ggml type number means for storage. block is in elements, bytes for one block. */
@@ -45,8 +45,13 @@ struct gguf_type_info {
 
 struct gguf;
 
-/* -EINVAL and one line that names the key, tensor or byte offset; errno of open/read; -ENOMEM. */
+/*
+ * -EINVAL and one line that names the key, tensor or byte offset; errno of open/read; -ENOMEM; -EISDIR;
+ * -EIO if the file became shorter meanwhile. Only ordinary files: no pipe, no device, no "-".
+ */
 int gguf_open(const char *path, struct gguf **out, struct zen5rt_error *err);
+/* The same on an open file, which stays the caller's; name is for messages and gguf_path(). */
+int gguf_open_fd(int fd, const char *name, struct gguf **out, struct zen5rt_error *err);
 void gguf_close(struct gguf *g);
 
 const char *gguf_path(const struct gguf *g);
@@ -56,10 +61,14 @@ uint64_t gguf_file_size(const struct gguf *g);
 const struct gguf_type_info *gguf_type_info(uint32_t type);
 
 size_t gguf_n_tensors(const struct gguf *g);
+/* In the order of the file; NULL behind the last. */
 const struct gguf_tensor *gguf_tensor(const struct gguf *g, size_t i);
-/* By name, through a hash; NULL if absent. */
+/* By name, in logarithmic time; NULL if absent. */
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *name);
-/* Reads n bytes of tensor t from byte off on; -EIO with a line if the file has become shorter. Thread-safe. */
+/*
+ * Reads n bytes of tensor t from byte off on; -EINVAL if the tensor has not that many, -EIO if the file
+ * has become shorter, errno of read. Thread-safe.
+ */
 int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uint64_t off,
 	       size_t n, struct zen5rt_error *err);
 
@@ -73,18 +82,28 @@ int gguf_get_f32(const struct gguf *g, const char *key, float *out, struct zen5r
 int gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct zen5rt_error *err);
 int gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out, struct zen5rt_error *err);
 
+/* Keys in the order of the file; none is there twice, none is empty or has control characters. */
+size_t gguf_n_keys(const struct gguf *g);
+struct gguf_str gguf_key(const struct gguf *g, size_t i);
+/* enum gguf_value_type, or -1 if absent: for keys that may be a number or an array of one a layer. */
+int gguf_kind(const struct gguf *g, const char *key);
+
 /* Arrays: type and number of elements are checked; elements are read through the accessors. */
 struct gguf_array {
 	uint32_t type;			/* element type: never GGUF_ARRAY */
 	size_t n;
 	const void *p;			/* internal */
 };
-/* want: the element type demanded (GGUF_F32, GGUF_STRING; GGUF_I32 accepts I32 and U32). Returns as above. */
+/*
+ * want: the element type demanded; GGUF_I32 accepts I32 and U32. Returns as above. Element i is
+ * read with _f32 from F32, with _i32 from every integer type and BOOL (a U32 above INT32_MAX comes
+ * out negative), with _str from STRING; 0 or "" for another type and behind the end.
+ */
 int gguf_get_array(const struct gguf *g, const char *key, enum gguf_value_type want,
 		   struct gguf_array *out, struct zen5rt_error *err);
 float gguf_array_f32(const struct gguf_array *a, size_t i);
 int32_t gguf_array_i32(const struct gguf_array *a, size_t i);
-/* Element i of a string array in O(1) (an index is built when the array is first asked for or at open). */
+/* In O(1): the index was built at open. */
 struct gguf_str gguf_array_str(const struct gguf_array *a, size_t i);
 
 #endif
