@@ -25,7 +25,7 @@ TLIBS := -ljansson
 # One answer on every machine: fma only where it is written (design: numerics).
 Z5_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DZ5_VERSION='"$(VERSION)"' -Iinclude -Ilib -I. \
 	-Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow=local -Wvla \
-	-ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread $(Z5_EXTRA)
+	-ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread
 ifneq ($(SAN),)
 Z5_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS   += -fsanitize=$(SAN)
@@ -70,7 +70,7 @@ $(B)/kernels/%.o: CFLAGS := $(subst -O2,-O3,$(CFLAGS))
 $(B)/%.o: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(Z5_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(Z5_CFLAGS) $(Z5_EXTRA) -MMD -MP -c -o $@ $<
 
 $(B)/libzen5rt.a: $(LIB_OBJ)
 	$(call say,AR,$@)

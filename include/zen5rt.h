@@ -174,7 +174,7 @@ ZEN5RT_API void zen5rt_model_info(const struct zen5rt_model *model,
 struct zen5rt_weight_info {
 	const char *type;	/* GGUF name: "Q4_K" */
 	const char *role;	/* "ffn_down" */
-	const char *kernel;	/* function that runs for it: "q4_k/avx512vnni" */
+	const char *kernel;	/* level of the kernel that runs for it: "avx512vnni" */
 	uint64_t rows, cols;	/* output and input width */
 	unsigned int count;	/* matrices of this kind in the model */
 	uint64_t bytes;		/* all of them together, repacked */

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/* The numbers that shape a model: read from <arch>.* keys, every one checked before anything depends on it. */
+#include "hparams.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "error.h"
+
+struct keys {
+	const struct gguf *g;
+	const char *arch;
+	struct zen5rt_error *err;
+};
+
+static const char *key_name(char *buf, size_t n, const struct keys *k, const char *suffix)
+{
+	snprintf(buf, n, "%s.%s", k->arch, suffix);
+	return buf;
+}
+
+/* A whole number in [lo, hi]; absent: dflt, or an error where dflt is below lo. */
+static int key_u32(const struct keys *k, const char *suffix, uint32_t lo, uint32_t hi, uint32_t dflt,
+		   uint32_t *out)
+{
+	char name[128];
+	uint32_t v = dflt;
+	int ret = gguf_get_u32(k->g, key_name(name, sizeof(name), k, suffix), &v, k->err);
+
+	if (ret < 0)
+		return ret;
+	if (!ret && dflt < lo)
+		return z5_fail(k->err, -EINVAL, "%s: %s is missing", gguf_path(k->g), name);
+	if (ret && (v < lo || v > hi))
+		return z5_fail(k->err, -EINVAL, "%s: %s is %u, expected %u to %u", gguf_path(k->g),
+			       name, v, lo, hi);
+	*out = v;
+	return 0;
+}
+
+/* A finite number in [lo, hi]; absent: dflt, or an error where that is NaN. */
+static int key_f32(const struct keys *k, const char *suffix, float lo, float hi, float dflt, float *out)
+{
+	char name[128];
+	float v = dflt;
+	int ret = gguf_get_f32(k->g, key_name(name, sizeof(name), k, suffix), &v, k->err);
+
+	if (ret < 0)
+		return ret;
+	if (!ret && isnan(dflt))
+		return z5_fail(k->err, -EINVAL, "%s: %s is missing", gguf_path(k->g), name);
+	if (ret && !(v >= lo && v <= hi))
+		return z5_fail(k->err, -EINVAL, "%s: %s is %g, expected %g to %g", gguf_path(k->g),
+			       name, (double)v, (double)lo, (double)hi);
+	*out = v;
+	return 0;
+}
+
+static int read_rope(const struct keys *k, struct z5_hparams *h)
+{
+	char name[128];
+	struct gguf_str type = { "none", 4 };
+	float factor;
+	int ret;
+
+	ret = key_u32(k, "rope.dimension_count", 2, h->hd_k, h->hd_k, &h->n_rot);
+	if (ret)
+		return ret;
+	if (h->n_rot % 2)
+		return z5_fail(k->err, -EINVAL, "%s: %s.rope.dimension_count is %u, expected an even number",
+			       gguf_path(k->g), k->arch, h->n_rot);
+	ret = key_f32(k, "rope.freq_base", 1e-3f, 1e30f, 10000.0f, &h->freq_base);
+	if (ret)
+		return ret;
+	/* the name of old files; a linear factor, too */
+	ret = key_f32(k, "rope.scale_linear", 1e-3f, 1e6f, 1.0f, &factor);
+	if (ret)
+		return ret;
+	ret = gguf_get_str(k->g, key_name(name, sizeof(name), k, "rope.scaling.type"), &type, k->err);
+	if (ret < 0)
+		return ret;
+	if (type.len == 6 && !memcmp(type.p, "linear", 6)) {
+		ret = key_f32(k, "rope.scaling.factor", 1e-3f, 1e6f, factor, &factor);
+		if (ret)
+			return ret;
+	} else if (type.len != 4 || memcmp(type.p, "none", 4)) {
+		return z5_fail(k->err, -EINVAL, "%s: %s is \"%.*s\", this version knows none and linear",
+			       gguf_path(k->g), name, (int)(type.len < 32 ? type.len : 32), type.p);
+	}
+	h->freq_scale = 1.0f / factor;
+	return 0;
+}
+
+int z5_hparams_read(const struct gguf *g, const char *arch, struct z5_hparams *h,
+		    struct zen5rt_error *err)
+{
+	const struct keys k = { g, arch, err };
+	uint32_t n_expert, hd = 0;
+	int ret;
+
+	memset(h, 0, sizeof(*h));
+	if ((ret = key_u32(&k, "context_length", 1, 1u << 30, 0, &h->n_ctx)) ||
+	    (ret = key_u32(&k, "embedding_length", 1, 1u << 20, 0, &h->n_embd)) ||
+	    (ret = key_u32(&k, "block_count", 1, 1024, 0, &h->n_layer)) ||
+	    (ret = key_u32(&k, "feed_forward_length", 1, 1u << 22, 0, &h->n_ff)) ||
+	    (ret = key_u32(&k, "attention.head_count", 1, 4096, 0, &h->n_head)) ||
+	    (ret = key_u32(&k, "attention.head_count_kv", 1, 4096, h->n_head, &h->n_head_kv)) ||
+	    (ret = key_u32(&k, "expert_count", 0, 1u << 20, 0, &n_expert)) ||
+	    (ret = key_f32(&k, "attention.layer_norm_rms_epsilon", 0.0f, 1.0f, NAN, &h->eps)))
+		return ret;
+	if (n_expert)
+		return z5_fail(err, -EINVAL, "%s: mixture of %u experts, which this version cannot run",
+			       gguf_path(g), n_expert);
+	if (h->n_head % h->n_head_kv)
+		return z5_fail(err, -EINVAL, "%s: %s.attention.head_count %u is no multiple of head_count_kv %u",
+			       gguf_path(g), arch, h->n_head, h->n_head_kv);
+	if (h->n_embd % h->n_head == 0)
+		hd = h->n_embd / h->n_head;
+	/* where a head is not n_embd / n_head wide, the file has to say how wide it is */
+	if ((ret = key_u32(&k, "attention.key_length", 1, 8192, hd, &h->hd_k)) ||
+	    (ret = key_u32(&k, "attention.value_length", 1, 8192, hd ? hd : h->hd_k, &h->hd_v)))
+		return ret;
+	return read_rope(&k, h);
+}

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: MIT
+/*
+ * From a GGUF file to packed weights in a region: bind every tensor that the architecture asks for, then one
+ * allocation, then all threads read and pack pieces of about 1 MiB straight into place.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <kernels/scalar.h>
+
+#include "error.h"
+#include "model.h"
+
+/* A tensor on its way into the region. */
+struct item {
+	const struct gguf_tensor *t;
+	const struct z5_type_ops *ops;	/* of the file */
+	void **dest;			/* where the pointer to the result goes */
+	uint64_t rows, k;
+	size_t off;			/* in the region */
+	bool vector;			/* becomes float[k] */
+};
+
+/* A piece of an item: groups [g0, g1). */
+struct unit {
+	unsigned int item;
+	size_t g0, g1;
+};
+
+struct z5_loader {
+	struct zen5rt_model *m;
+	struct gguf *g;
+	struct zen5rt_error *err;
+	struct item *items;
+	unsigned int n_items, cap_items;
+	bool *used;			/* tensors that some item takes */
+	size_t size;			/* of the region so far */
+};
+
+/* ---- binding ---- */
+
+static int loader_add(struct z5_loader *ld, const struct item *it, size_t bytes)
+{
+	if (ld->n_items == ld->cap_items) {
+		unsigned int cap = ld->cap_items ? 2 * ld->cap_items : 256;
+		struct item *p = realloc(ld->items, cap * sizeof(*p));
+
+		if (!p)
+			return z5_fail(ld->err, -ENOMEM, "out of memory");
+		ld->items = p;
+		ld->cap_items = cap;
+	}
+	ld->items[ld->n_items] = *it;
+	ld->items[ld->n_items].off = ld->size;
+	if (__builtin_add_overflow(ld->size, Z5_ALIGN64(bytes), &ld->size) || ld->size > SIZE_MAX / 2)
+		return z5_fail(ld->err, -EINVAL, "%s: the weights exceed the address space",
+			       gguf_path(ld->g));
+	ld->n_items++;
+	return 0;
+}
+
+/* The named tensor with its type's operations; 1 found, 0 absent and optional, or an error. */
+static int loader_find(struct z5_loader *ld, const char *fmt, unsigned int layer, bool optional,
+		       const struct gguf_tensor **t, const struct z5_type_ops **ops)
+{
+	char name[64];
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(name, sizeof(name), fmt, layer);
+#pragma GCC diagnostic pop
+	*t = gguf_find_tensor(ld->g, name);
+	if (!*t)
+		return optional ? 0 : z5_fail(ld->err, -EINVAL, "%s: tensor %s is missing",
+					      gguf_path(ld->g), name);
+	*ops = z5_type_by_ggml((*t)->type);
+	if (!*ops)
+		return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, which this version cannot run",
+			       gguf_path(ld->g), name, gguf_type_info((*t)->type)->name);
+	return 1;
+}
+
+static int loader_shape(struct z5_loader *ld, const struct gguf_tensor *t, uint64_t k, uint64_t rows)
+{
+	if (t->ne[0] == k && t->ne[1] == rows && t->ne[2] == 1 && t->ne[3] == 1)
+		return 0;
+	return z5_fail(ld->err, -EINVAL,
+		       "%s: tensor %s has shape %llu x %llu x %llu x %llu, expected %llu x %llu",
+		       gguf_path(ld->g), t->name, (unsigned long long)t->ne[0],
+		       (unsigned long long)t->ne[1], (unsigned long long)t->ne[2],
+		       (unsigned long long)t->ne[3], (unsigned long long)k, (unsigned long long)rows);
+}
+
+/* The kind that w belongs to, made if it is the first. */
+static int loader_kind(struct z5_loader *ld, struct z5_weight *w, const char *role, size_t bytes)
+{
+	struct zen5rt_model *m = ld->m;
+	struct z5_kind *p;
+	unsigned int i;
+
+	for (i = 0; i < m->n_kinds; i++) {
+		p = &m->kinds[i];
+		if (p->ops == w->ops && p->rows == w->rows && p->k == w->k && !strcmp(p->role, role))
+			break;
+	}
+	if (i == m->n_kinds) {
+		p = realloc(m->kinds, (i + 1) * sizeof(*p));
+		if (!p)
+			return z5_fail(ld->err, -ENOMEM, "out of memory");
+		m->kinds = p;
+		m->kinds[i] = (struct z5_kind){ .ops = w->ops, .role = role, .rows = w->rows, .k = w->k };
+		m->n_kinds++;
+	}
+	m->kinds[i].count++;
+	m->kinds[i].bytes += bytes;
+	w->kind = i;
+	return 0;
+}
+
+int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t rows,
+		   uint64_t k, bool optional, const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = rows, .k = k, .dest = &w->data };
+	size_t bytes;
+	int ret;
+
+	ret = loader_find(ld, fmt, layer, optional, &it.t, &it.ops);
+	if (ret <= 0)
+		return ret;
+	ret = loader_shape(ld, it.t, k, rows);
+	if (ret)
+		return ret;
+	w->ops = it.ops;
+	w->rows = rows;
+	w->k = k;
+	if (__builtin_mul_overflow(it.ops->group_bytes(k), z5_weight_groups(w), &bytes))
+		return z5_fail(ld->err, -EINVAL, "%s: tensor %s is too large", gguf_path(ld->g),
+			       it.t->name);
+	ret = loader_kind(ld, w, role, bytes);
+	if (ret)
+		return ret;
+	ld->used[it.t - gguf_tensor(ld->g, 0)] = true;
+	ld->m->n_params += rows * k;
+	return loader_add(ld, &it, bytes);
+}
+
+int z5_bind_vector(struct z5_loader *ld, const float **v, uint64_t n, bool optional,
+		   const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = 1, .k = n, .dest = (void **)v, .vector = true };
+	int ret;
+
+	ret = loader_find(ld, fmt, layer, optional, &it.t, &it.ops);
+	if (ret <= 0)
+		return ret;
+	ret = loader_shape(ld, it.t, n, 1);
+	if (ret)
+		return ret;
+	if (it.ops->act != Z5_ACT_F32)
+		return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, expected a float type",
+			       gguf_path(ld->g), it.t->name, it.ops->name);
+	ld->used[it.t - gguf_tensor(ld->g, 0)] = true;
+	ld->m->n_params += n;
+	return loader_add(ld, &it, n * sizeof(float));
+}
+
+/* A tensor that nothing asked for means a model that would be computed wrongly. */
+static int loader_unused(struct z5_loader *ld)
+{
+	for (size_t i = 0; i < gguf_n_tensors(ld->g); i++)
+		if (!ld->used[i])
+			return z5_fail(ld->err, -EINVAL, "%s: tensor %s is not part of architecture %s",
+				       gguf_path(ld->g), gguf_tensor(ld->g, i)->name, ld->m->arch->name);
+	return 0;
+}
+
+/* ---- reading and packing ---- */
+
+#define UNIT_BYTES (1u << 20)
+
+struct load_job {
+	const struct z5_loader *ld;
+	const struct unit *units;
+	size_t n_units, staging_bytes;
+	uint8_t *staging;			/* staging_bytes for each thread */
+	uint64_t total;
+	_Atomic size_t next;
+	_Atomic uint64_t done;
+	_Atomic int failed;			/* the first failure's errno */
+	struct zen5rt_error *errors;		/* one a thread */
+};
+
+static size_t item_row_bytes(const struct item *it)
+{
+	return it->k / it->ops->block * it->ops->bytes;
+}
+
+static void vector_floats(float *dst, const uint8_t *src, const struct z5_type_ops *ops, size_t n)
+{
+	enum z5_type type = z5_type_of(ops);
+
+	if (type == Z5_F32) {
+		memcpy(dst, src, n * sizeof(float));
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint16_t h;
+
+		memcpy(&h, src + 2 * i, 2);
+		dst[i] = type == Z5_F16 ? z5_f16(h) : z5_bf16(h);
+	}
+}
+
+static int load_unit(struct load_job *j, const struct unit *u, uint8_t *buf, struct zen5rt_error *err)
+{
+	const struct item *it = &j->ld->items[u->item];
+	uint8_t *dst = (uint8_t *)j->ld->m->region.addr + it->off;
+	size_t row = item_row_bytes(it), r0 = u->g0 * Z5_GROUP, r1 = u->g1 * Z5_GROUP;
+	int ret;
+
+	r1 = r1 < it->rows ? r1 : it->rows;
+	ret = gguf_pread(j->ld->g, it->t, buf, r0 * row, (r1 - r0) * row, err);
+	if (ret)
+		return ret;
+	atomic_fetch_add_explicit(&j->done, (r1 - r0) * row, memory_order_relaxed);
+	if (it->vector) {
+		vector_floats((float *)dst, buf, it->ops, it->k);
+		return 0;
+	}
+	for (size_t g = u->g0; g < u->g1; g++, buf += Z5_GROUP * row) {
+		size_t left = it->rows - g * Z5_GROUP;
+
+		it->ops->pack(dst + g * it->ops->group_bytes(it->k), buf,
+			      left < Z5_GROUP ? left : Z5_GROUP, it->k);
+	}
+	return 0;
+}
+
+static void load_run(const struct z5_thread *t, void *arg)
+{
+	struct load_job *j = arg;
+
+	while (!atomic_load_explicit(&j->failed, memory_order_relaxed)) {
+		size_t i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed);
+		int ret;
+
+		if (i >= j->n_units)
+			break;
+		ret = load_unit(j, &j->units[i], j->staging + t->i * j->staging_bytes, &j->errors[t->i]);
+		if (!ret && t->i == 0) {
+			ret = z5_progress(j->ld->m->rt, ZEN5RT_STAGE_LOAD, atomic_load(&j->done),
+					  j->total);
+			if (ret)
+				z5_fail(&j->errors[0], ret, "%s: loading was cancelled",
+					gguf_path(j->ld->g));
+		}
+		if (ret)
+			atomic_store(&j->failed, ret);
+	}
+}
+
+/* Cuts items into units of about UNIT_BYTES of the file. */
+static int load_units(struct load_job *j, struct unit **units, struct zen5rt_error *err)
+{
+	const struct z5_loader *ld = j->ld;
+	size_t n = 0;
+
+	for (int pass = 0; pass < 2; pass++) {
+		n = 0;
+		for (unsigned int i = 0; i < ld->n_items; i++) {
+			const struct item *it = &ld->items[i];
+			size_t group = item_row_bytes(it) * (it->vector ? 1 : Z5_GROUP);
+			size_t step = group < UNIT_BYTES ? UNIT_BYTES / group : 1;
+			size_t groups = it->vector ? 1 : (it->rows + Z5_GROUP - 1) / Z5_GROUP;
+
+			if (step * group > j->staging_bytes)
+				j->staging_bytes = Z5_ALIGN64(step * group);
+			for (size_t g = 0; g < groups; g += step, n++)
+				if (pass)
+					(*units)[n] = (struct unit){ i, g, g + step < groups ?
+									   g + step : groups };
+			j->total += pass ? item_row_bytes(it) * it->rows : 0;
+		}
+		if (!pass) {
+			*units = calloc(n, sizeof(**units));
+			if (!*units)
+				return z5_fail(err, -ENOMEM, "out of memory");
+		}
+	}
+	j->n_units = n;
+	return 0;
+}
+
+static int load_weights(struct z5_loader *ld)
+{
+	struct zen5rt_model *m = ld->m;
+	unsigned int n_threads = z5_pool_n(m->rt->pool);
+	struct load_job j = { .ld = ld };
+	struct unit *units = NULL;
+	int ret;
+
+	ret = z5_region_alloc(&m->region, "weights", ld->size, Z5_PAGE_1G, ld->err);
+	if (ret)
+		return ret;
+	ret = load_units(&j, &units, ld->err);
+	if (ret)
+		return ret;
+	j.units = units;
+	j.staging = aligned_alloc(64, j.staging_bytes * n_threads);
+	j.errors = calloc(n_threads, sizeof(*j.errors));
+	if (!j.staging || !j.errors) {
+		ret = z5_fail(ld->err, -ENOMEM, "out of memory");
+		goto out;
+	}
+	z5_pool_run(m->rt->pool, load_run, &j);
+	ret = atomic_load(&j.failed);
+	for (unsigned int i = 0; ret && ld->err && i < n_threads; i++) {
+		if (*j.errors[i].message) {
+			*ld->err = j.errors[i];
+			break;
+		}
+	}
+	for (unsigned int i = 0; !ret && i < ld->n_items; i++)
+		*ld->items[i].dest = (uint8_t *)m->region.addr + ld->items[i].off;
+out:
+	free(j.errors);
+	free(j.staging);
+	free(units);
+	return ret;
+}
+
+/* ---- the model as a whole ---- */
+
+static int load_arch(struct zen5rt_model *m, const struct gguf *g, struct zen5rt_error *err)
+{
+	struct gguf_str s;
+	int ret = gguf_get_str(g, "general.architecture", &s, err);
+
+	if (ret < 0)
+		return ret;
+	if (!ret)
+		return z5_fail(err, -EINVAL, "%s: general.architecture is missing", gguf_path(g));
+	for (const struct z5_arch *a = z5_archs; a->name; a++) {
+		if (strlen(a->name) == s.len && !memcmp(a->name, s.p, s.len)) {
+			m->arch = a;
+			return 0;
+		}
+	}
+	return z5_fail(err, -EINVAL, "%s: architecture \"%.*s\" is not one that this version can run",
+		       gguf_path(g), (int)(s.len < 48 ? s.len : 48), s.p);
+}
+
+static int load_name(struct zen5rt_model *m, const struct gguf *g)
+{
+	struct gguf_str s = { "", 0 };
+
+	/* a name of a wrong type is no reason to refuse a model */
+	gguf_get_str(g, "general.name", &s, NULL);
+	m->name = strndup(s.p, s.len < 256 ? s.len : 256);
+	return m->name ? 0 : -ENOMEM;
+}
+
+/* What one token streams: every matrix but the embedding, of which it takes a row. */
+static uint64_t load_decode_bytes(const struct zen5rt_model *m)
+{
+	uint64_t bytes = m->region.asked;
+
+	if (m->output.data != m->embd.data)
+		bytes -= m->kinds[m->embd.kind].bytes;
+	return bytes;
+}
+
+static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
+{
+	int ret;
+
+	if ((ret = load_arch(m, ld->g, ld->err)) ||
+	    (ret = z5_hparams_read(ld->g, m->arch->name, &m->h, ld->err)) ||
+	    (ret = load_name(m, ld->g)) ||
+	    (ret = z5_vocab_read(ld->g, &m->vocab, ld->err)))
+		return ret;
+	m->h.n_vocab = zen5rt_vocab_size(m->vocab);
+	m->layers = calloc(m->h.n_layer, sizeof(*m->layers));
+	ld->used = calloc(gguf_n_tensors(ld->g) + 1, sizeof(*ld->used));
+	if (!m->layers || !ld->used)
+		return z5_fail(ld->err, -ENOMEM, "out of memory");
+	if ((ret = m->arch->bind(m, ld)) ||
+	    (ret = loader_unused(ld)) ||
+	    (ret = load_weights(ld)))
+		return ret;
+	if (!m->output.ops)
+		m->output = m->embd;
+	m->file_bytes = gguf_file_size(ld->g);
+	m->decode_bytes = load_decode_bytes(m);
+	return 0;
+}
+
+int zen5rt_model_load(struct zen5rt *rt, const char *path, struct zen5rt_model **out,
+		      struct zen5rt_error *err)
+{
+	struct z5_loader ld = { .err = err };
+	struct zen5rt_model *m;
+	double start = z5_now();
+	int ret;
+
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return z5_fail(err, -ENOMEM, "out of memory");
+	m->rt = rt;
+	ld.m = m;
+	ret = gguf_open(path, &ld.g, err);
+	if (!ret)
+		ret = load_model(m, &ld);
+	gguf_close(ld.g);
+	free(ld.items);
+	free(ld.used);
+	if (ret) {
+		zen5rt_model_free(m);
+		return ret;
+	}
+	m->load_s = z5_now() - start;
+	z5_log(rt, ZEN5RT_LOG_INFO, "weights: %zu bytes in %s%s%s", m->region.asked,
+	       m->region.backend->name, *m->region.why ? ", because " : "", m->region.why);
+	*out = m;
+	return 0;
+}
+
+void zen5rt_model_free(struct zen5rt_model *m)
+{
+	if (!m)
+		return;
+	z5_region_free(&m->region);
+	zen5rt_vocab_free(m->vocab);
+	free(m->layers);
+	free(m->kinds);
+	free(m->name);
+	free(m);
+}
+
+/* ---- reports ---- */
+
+void zen5rt_model_info(const struct zen5rt_model *m, struct zen5rt_model_info *info)
+{
+	*info = (struct zen5rt_model_info){
+		.arch = m->arch->name, .name = m->name, .n_ctx_train = m->h.n_ctx,
+		.n_vocab = m->h.n_vocab, .n_embd = m->h.n_embd, .n_layer = m->h.n_layer,
+		.n_head = m->h.n_head, .n_head_kv = m->h.n_head_kv, .n_ff = m->h.n_ff,
+		.n_params = m->n_params, .file_bytes = m->file_bytes,
+		.weight_bytes = m->region.asked, .decode_bytes = m->decode_bytes, .load_s = m->load_s,
+	};
+}
+
+int zen5rt_weight_info(const struct zen5rt_model *m, unsigned int i, struct zen5rt_weight_info *info)
+{
+	const struct z5_kind *k;
+
+	if (i >= m->n_kinds)
+		return -EINVAL;
+	k = &m->kinds[i];
+	*info = (struct zen5rt_weight_info){
+		.type = k->ops->name, .role = k->role,
+		.kernel = m->rt->k.matmul_level[z5_type_of(k->ops)],
+		.rows = k->rows, .cols = k->k, .count = k->count, .bytes = k->bytes,
+		.calls = k->calls, .columns = k->columns,
+	};
+	return 0;
+}
+
+int zen5rt_model_region(const struct zen5rt_model *m, unsigned int i, struct zen5rt_region_info *info)
+{
+	if (i > 0)
+		return -EINVAL;
+	z5_region_info(&m->region, info);
+	return 0;
+}
+
+const struct zen5rt_vocab *zen5rt_model_vocab(const struct zen5rt_model *m)
+{
+	return m->vocab;
+}

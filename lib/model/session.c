@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+#include "session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+void zen5rt_session_params_init(struct zen5rt_session_params *params)
+{
+	memset(params, 0, sizeof(*params));
+	params->size = sizeof(*params);
+}
+
+/*
+ * Lays the buffers out one after the other. With base NULL only counts, so that the size and the layout are one
+ * piece of code. Widths are bounded by the model's checked numbers and rows by n_ubatch: no overflow in 64 bits.
+ */
+struct layout {
+	uint8_t *base;
+	size_t size;
+};
+
+static void *layout_bytes(struct layout *l, size_t bytes)
+{
+	uint8_t *p = l->base ? l->base + l->size : NULL;
+
+	l->size += Z5_ALIGN64(bytes);
+	return p;
+}
+
+static void layout_buf(struct layout *l, struct z5_buf *b, size_t rows, size_t bytes)
+{
+	b->stride = Z5_ALIGN64(bytes);
+	b->p = layout_bytes(l, rows * b->stride);
+}
+
+static void layout_acts(struct layout *l, struct z5_acts *a, size_t rows, const struct z5_hparams *h)
+{
+	size_t k = h->n_ff;
+
+	if (k < h->n_embd)
+		k = h->n_embd;
+	if (k < (size_t)h->n_head * h->hd_v)
+		k = (size_t)h->n_head * h->hd_v;
+	for (int i = 0; i < Z5_N_ACTS; i++)
+		layout_buf(l, &a->form[i], rows, z5_act_bytes(i, k));
+}
+
+static void session_layout(struct zen5rt_session *s, struct layout *l)
+{
+	const struct z5_hparams *h = &s->m->h;
+	const size_t n = s->n_ubatch, f = sizeof(float);
+
+	layout_buf(l, &s->x, n, h->n_embd * f);
+	layout_buf(l, &s->q, n, (size_t)h->n_head * h->hd_k * f);
+	layout_buf(l, &s->k, n, (size_t)h->n_head_kv * h->hd_k * f);
+	layout_buf(l, &s->v, n, (size_t)h->n_head_kv * h->hd_v * f);
+	layout_buf(l, &s->att, n, (size_t)h->n_head * s->kv.hd_v * f);
+	layout_buf(l, &s->y, n, h->n_embd * f);
+	layout_buf(l, &s->gate, n, h->n_ff * f);
+	layout_buf(l, &s->up, n, h->n_ff * f);
+	layout_buf(l, &s->cs, n, h->n_rot * f);
+	layout_acts(l, &s->acts, n, h);
+	for (unsigned int i = 0; i < z5_pool_n(s->m->rt->pool); i++) {
+		struct z5_private *p = &s->threads[i];
+
+		layout_acts(l, &p->acts, 1, h);
+		p->q = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->q));
+		p->out = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->out));
+		p->n_kv = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->n_kv));
+		p->state = layout_bytes(l, Z5_ATTN_QUERIES * 2 * sizeof(*p->state));
+	}
+	s->logits = layout_bytes(l, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
+}
+
+int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_params *params,
+		       struct zen5rt_session **out, struct zen5rt_error *err)
+{
+	struct zen5rt_session_params p;
+	struct zen5rt_session *s;
+	struct layout l = { 0 };
+	int ret;
+
+	zen5rt_session_params_init(&p);
+	if (params) {
+		if (params->size < sizeof(size_t) || params->size > sizeof(p))
+			return z5_fail(err, -EINVAL, "zen5rt_session_params: size %zu is not of this version",
+				       params->size);
+		memcpy(&p, params, params->size);
+	}
+	if (p.n_ctx > 1u << 30 || p.n_ubatch > 1u << 20)
+		return z5_fail(err, -EINVAL, "n_ctx %u, n_ubatch %u: at most 2^30 and 2^20",
+			       p.n_ctx, p.n_ubatch);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return z5_fail(err, -ENOMEM, "out of memory");
+	s->m = m;
+	s->n_ctx = p.n_ctx ? p.n_ctx : m->h.n_ctx < 4096 ? m->h.n_ctx : 4096;
+	s->n_ubatch = p.n_ubatch ? p.n_ubatch : 512;
+	if (s->n_ubatch > s->n_ctx)
+		s->n_ubatch = s->n_ctx;
+	ret = z5_kv_init(&s->kv, m->h.n_layer, m->h.n_head_kv, m->h.hd_k, m->h.hd_v, s->n_ctx, err);
+	if (ret)
+		goto err_free;
+	s->threads = calloc(z5_pool_n(m->rt->pool), sizeof(*s->threads));
+	if (!s->threads) {
+		ret = z5_fail(err, -ENOMEM, "out of memory");
+		goto err_free;
+	}
+	session_layout(s, &l);
+	ret = z5_region_alloc(&s->scratch, "scratch", l.size, Z5_PAGE_4K, err);
+	if (ret)
+		goto err_free;
+	l = (struct layout){ .base = s->scratch.addr };
+	session_layout(s, &l);
+	*out = s;
+	return 0;
+
+err_free:
+	zen5rt_session_free(s);
+	return ret;
+}
+
+void zen5rt_session_free(struct zen5rt_session *s)
+{
+	if (!s)
+		return;
+	z5_region_free(&s->scratch);
+	z5_kv_free(&s->kv);
+	free(s->threads);
+	free(s);
+}
+
+uint32_t zen5rt_session_n_ctx(const struct zen5rt_session *s)
+{
+	return s->n_ctx;
+}
+
+uint32_t zen5rt_session_pos(const struct zen5rt_session *s)
+{
+	return s->pos;
+}
+
+int zen5rt_eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, struct zen5rt_error *err)
+{
+	struct zen5rt *rt = s->m->rt;
+	uint32_t start = s->pos;
+
+	if (!n)
+		return z5_fail(err, -EINVAL, "no tokens to evaluate");
+	if (n > s->n_ctx - s->pos)
+		return z5_fail(err, -ENOSPC, "%zu tokens do not fit into the context: %u of %u positions are filled",
+			       n, s->pos, s->n_ctx);
+	for (size_t i = 0; i < n; i++)
+		if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->m->h.n_vocab)
+			return z5_fail(err, -EINVAL, "token %d is outside the vocabulary of %u",
+				       tokens[i], s->m->h.n_vocab);
+	for (size_t i = 0; i < n; ) {
+		size_t left = n - i;
+		struct z5_step step = {
+			.s = s, .tokens = tokens + i, .pos = s->pos,
+			.n = left < s->n_ubatch ? left : s->n_ubatch,
+		};
+
+		if (z5_progress(rt, ZEN5RT_STAGE_PREFILL, i, n)) {
+			s->pos = start;
+			return z5_fail(err, -ECANCELED, "cancelled after %zu of %zu tokens", i, n);
+		}
+		step.logits = step.n == left;
+		z5_pool_run(rt->pool, s->m->arch->forward, &step);
+		s->pos += step.n;
+		i += step.n;
+	}
+	s->have_logits = true;
+	return 0;
+}
+
+const float *zen5rt_logits(const struct zen5rt_session *s)
+{
+	return s->have_logits ? s->logits : NULL;
+}
+
+int zen5rt_session_rewind(struct zen5rt_session *s, uint32_t pos)
+{
+	if (pos > s->pos)
+		return -EINVAL;
+	s->pos = pos;
+	return 0;
+}
+
+int zen5rt_session_region(const struct zen5rt_session *s, unsigned int i,
+			  struct zen5rt_region_info *info)
+{
+	if (i > 1)
+		return -EINVAL;
+	z5_region_info(i ? &s->scratch : &s->kv.region, info);
+	return 0;
+}

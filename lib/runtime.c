@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+#include "runtime.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "error.h"
+#include "mem/region.h"
+
+const char *zen5rt_version(void)
+{
+	return Z5_VERSION;
+}
+
+void zen5rt_params_init(struct zen5rt_params *params)
+{
+	memset(params, 0, sizeof(*params));
+	params->size = sizeof(*params);
+	params->pin = true;
+}
+
+double z5_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void z5_log(const struct zen5rt *rt, enum zen5rt_log_level level, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	if (!rt->params.log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	rt->params.log(rt->params.user, level, line);
+}
+
+int z5_progress(const struct zen5rt *rt, enum zen5rt_stage stage, uint64_t done, uint64_t total)
+{
+	if (rt->params.progress && rt->params.progress(rt->params.user, stage, done, total))
+		return -ECANCELED;
+	return 0;
+}
+
+/* Number of the level that params, else the environment, asks for. */
+static int runtime_level(const char *name, unsigned int *level, struct zen5rt_error *err)
+{
+	const char *whose = "level";
+	unsigned int best = z5_level_best();
+
+	if (!name) {
+		name = getenv("ZEN5RT_LEVEL");
+		whose = "ZEN5RT_LEVEL";
+	}
+	if (!name || !*name) {
+		*level = best;
+		return 0;
+	}
+	for (unsigned int i = 0; i < Z5_N_LEVELS; i++) {
+		if (strcmp(name, z5_level_names[i]))
+			continue;
+		if (i > best)
+			return z5_fail(err, -ENOTSUP, "%s=%s: this CPU has no more than %s", whose,
+				       name, z5_level_names[best]);
+		*level = i;
+		return 0;
+	}
+	return z5_fail(err, -EINVAL, "%s=%.32s: unknown, take one of scalar, avx2, avx512vnni",
+		       whose, name);
+}
+
+int zen5rt_open(const struct zen5rt_params *params, struct zen5rt **out, struct zen5rt_error *err)
+{
+	struct zen5rt_params p;
+	struct zen5rt *rt;
+	unsigned int level = 0;
+	int ret;
+
+	zen5rt_params_init(&p);
+	if (params) {
+		if (params->size < sizeof(size_t) || params->size > sizeof(p))
+			return z5_fail(err, -EINVAL, "zen5rt_params: size %zu is not of this version",
+				       params->size);
+		memcpy(&p, params, params->size);
+	}
+	if (p.n_threads > 1024)
+		return z5_fail(err, -EINVAL, "%u threads: at most 1024", p.n_threads);
+	ret = runtime_level(p.level, &level, err);
+	if (ret)
+		return ret;
+	rt = calloc(1, sizeof(*rt));
+	if (!rt)
+		return z5_fail(err, -ENOMEM, "out of memory");
+	rt->params = p;
+	z5_kernels_init(&rt->k, level);
+	ret = z5_topo_read("", &rt->topo, err);
+	if (ret)
+		goto err_free;
+	ret = z5_pool_new(&rt->topo, p.n_threads, p.pin, &rt->pool, err);
+	if (ret)
+		goto err_topo;
+	*out = rt;
+	return 0;
+
+err_topo:
+	z5_topo_free(&rt->topo);
+err_free:
+	free(rt);
+	return ret;
+}
+
+void zen5rt_close(struct zen5rt *rt)
+{
+	if (!rt)
+		return;
+	z5_pool_free(rt->pool);
+	z5_topo_free(&rt->topo);
+	free(rt);
+}
+
+const char *zen5rt_level(const struct zen5rt *rt)
+{
+	return rt->k.level;
+}
+
+unsigned int zen5rt_n_threads(const struct zen5rt *rt)
+{
+	return z5_pool_n(rt->pool);
+}
+
+int zen5rt_thread_info(const struct zen5rt *rt, unsigned int i, struct zen5rt_thread_info *info)
+{
+	const struct z5_thread *t;
+
+	if (i >= z5_pool_n(rt->pool))
+		return -EINVAL;
+	t = z5_pool_thread(rt->pool, i);
+	info->cpu = t->cpu.cpu;
+	info->core = t->cpu.core;
+	info->l3 = t->cpu.l3;
+	info->node = t->cpu.node;
+	info->l3_bytes = t->cpu.l3 >= 0 && (unsigned int)t->cpu.l3 < rt->topo.n_l3s ?
+			 rt->topo.l3s[t->cpu.l3].bytes : 0;
+	return 0;
+}
+
+/* ---- read bandwidth ---- */
+
+struct bandwidth {
+	const struct zen5rt *rt;
+	uint8_t *p;
+	size_t size;
+	double best;		/* seconds of the fastest pass; thread 0's */
+	double until;
+	bool stop;		/* thread 0 decides, all read it after the barrier */
+	_Atomic uint64_t sink;
+};
+
+static void bandwidth_run(const struct z5_thread *t, void *arg)
+{
+	struct bandwidth *b = arg;
+	uint64_t from, to, x = 0;
+
+	z5_split(t, b->size / 4096, &from, &to);
+	from *= 4096;
+	to *= 4096;
+	memset(b->p + from, 1, to - from);
+	do {
+		double start;
+
+		z5_barrier(t);
+		start = t->i ? 0 : z5_now();
+		x ^= b->rt->k.read(b->p + from, to - from);
+		z5_barrier(t);
+		if (t->i == 0) {
+			double now = z5_now();
+
+			if (now - start < b->best)
+				b->best = now - start;
+			b->stop = now >= b->until;
+		}
+		z5_barrier(t);
+	} while (!b->stop);
+	atomic_fetch_xor(&b->sink, x);
+}
+
+int zen5rt_read_bandwidth(struct zen5rt *rt, double *bytes_per_s, struct zen5rt_error *err)
+{
+	struct bandwidth b = { .rt = rt, .best = 1e9 };
+	struct z5_region r = { 0 };
+	uint64_t l3 = 0, avail = z5_mem_available();
+	int ret;
+
+	/* far more than the caches can hold, or the caches would be measured */
+	for (unsigned int i = 0; i < rt->topo.n_l3s; i++)
+		l3 += rt->topo.l3s[i].bytes;
+	b.size = l3 * 4 > 256u << 20 ? l3 * 4 : 256u << 20;
+	if (b.size > avail / 4)
+		b.size = avail / 4;
+	b.size &= ~(size_t)0x1fffff;
+	if (b.size < 32u << 20)
+		return z5_fail(err, -ENOMEM, "read bandwidth: too little free memory to measure");
+	ret = z5_region_alloc(&r, "bandwidth", b.size, Z5_PAGE_2M, err);
+	if (ret)
+		return ret;
+	b.p = r.addr;
+	b.until = z5_now() + 0.4;
+	z5_pool_run(rt->pool, bandwidth_run, &b);
+	z5_region_free(&r);
+	*bytes_per_s = (double)b.size / b.best;
+	return 0;
+}

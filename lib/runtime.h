@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The handle that everything else hangs on: level, topology, threads, callbacks. */
+#ifndef Z5_RUNTIME_H
+#define Z5_RUNTIME_H
+
+#include <kernels/kernels.h>
+#include <sched/pool.h>
+#include <topo/topo.h>
+
+struct zen5rt {
+	struct zen5rt_params params;
+	struct z5_topo topo;
+	struct z5_pool *pool;
+	struct z5_kernels k;
+};
+
+void z5_log(const struct zen5rt *rt, enum zen5rt_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* 0, or -ECANCELED if the caller's callback says so. */
+int z5_progress(const struct zen5rt *rt, enum zen5rt_stage stage, uint64_t done, uint64_t total);
+
+/* Monotonic, in seconds. */
+double z5_now(void);
+
+#endif

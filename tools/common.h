@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* What the commands share: how they name themselves, fail, and read numbers and files. */
+#ifndef TOOLS_COMMON_H
+#define TOOLS_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One line "<command>: ..." on stderr, then exit status 1. */
+void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/*
+ * Whole argument as a number in [lo, hi]; anything else is a line that names the option, and exit status 64 as argp
+ * gives it for usage errors.
+ */
+long long arg_int(const char *option, const char *arg, long long lo, long long hi);
+double arg_float(const char *option, const char *arg, double lo, double hi);
+
+/* All of a stream, NUL-terminated, for the caller to free; dies on error or above 1 GiB. name is for the message. */
+char *read_all(int fd, const char *name, size_t *len);
+
+/* Flushes stdout and dies if anything that was printed did not arrive. */
+void finish_stdout(void);
+
+/* "1.2 GiB" into buf. */
+const char *human_bytes(char *buf, size_t n, double bytes);
+
+#endif

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#include "explain.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common.h"
+
+/* Bytes of KV cache that a token at the run's middle position reads. */
+static double kv_bytes(const struct run *r)
+{
+	struct zen5rt_region_info kv;
+	double middle = (double)r->n_prompt + (double)r->n_eval / 2;
+
+	if (zen5rt_session_region(r->session, 0, &kv))
+		return 0;
+	return (double)kv.asked * middle / (double)zen5rt_session_n_ctx(r->session);
+}
+
+static double decode_rate(const struct run *r)
+{
+	return r->n_eval && r->decode_s > 0 ? (double)r->n_eval / r->decode_s : 0;
+}
+
+void summary(const struct run *r)
+{
+	fprintf(stderr, "load %.2f s, prompt %zu tokens %.1f tok/s, first token after %.3f s, ",
+		r->load_s, r->n_prompt, (double)r->n_prompt / r->prompt_s,
+		r->n_out ? r->first_s : r->prompt_s);
+	if (r->n_eval)
+		fprintf(stderr, "decode %zu tokens %.2f tok/s\n", r->n_eval, decode_rate(r));
+	else
+		fprintf(stderr, "nothing decoded\n");
+}
+
+static void explain_region(const struct zen5rt_region_info *i)
+{
+	char asked[32], size[32], page[32];
+
+	fprintf(stderr, "  %-9s %10s in %s, pages of %s (%s mapped", i->use,
+		human_bytes(asked, sizeof(asked), (double)i->asked), i->backend,
+		human_bytes(page, sizeof(page), (double)i->page),
+		human_bytes(size, sizeof(size), (double)i->size));
+	if (i->page_bytes < i->size && i->page > 4096)
+		fprintf(stderr, ", %s of it in such pages so far",
+			human_bytes(size, sizeof(size), (double)i->page_bytes));
+	fputs(")\n", stderr);
+	if (*i->why)
+		fprintf(stderr, "            refused before: %s\n", i->why);
+}
+
+static void explain_threads(const struct run *r)
+{
+	unsigned int n = zen5rt_n_threads(r->rt);
+	struct zen5rt_thread_info t, u;
+	char l3[32];
+
+	fprintf(stderr, "threads:    %u\n", n);
+	for (unsigned int i = 0; i < n; ) {
+		unsigned int j = i;
+
+		if (zen5rt_thread_info(r->rt, i, &t))
+			break;
+		fprintf(stderr, "  L3 domain %d (%s, node %d): CPUs", t.l3,
+			t.l3_bytes ? human_bytes(l3, sizeof(l3), (double)t.l3_bytes) : "size unknown", t.node);
+		while (j < n && !zen5rt_thread_info(r->rt, j, &u) && u.l3 == t.l3) {
+			if (u.cpu < 0)
+				fputs(" unpinned", stderr);
+			else
+				fprintf(stderr, " %d", u.cpu);
+			j++;
+		}
+		fputc('\n', stderr);
+		i = j;
+	}
+}
+
+void explain(const struct run *r)
+{
+	struct zen5rt_region_info region;
+	struct zen5rt_weight_info w;
+	struct zen5rt_model_info m;
+	char a[32], b[32];
+	double bytes;
+
+	zen5rt_model_info(r->model, &m);
+	fprintf(stderr, "model:      %s%s%s, %.2f M parameters, %u layers, width %u, %u heads (%u KV), context %u of %u\n",
+		m.arch, *m.name ? " " : "", m.name, (double)m.n_params / 1e6, m.n_layer, m.n_embd, m.n_head,
+		m.n_head_kv, zen5rt_session_n_ctx(r->session), m.n_ctx_train);
+	fprintf(stderr, "level:      %s\n", zen5rt_level(r->rt));
+	fputs("memory:\n", stderr);
+	for (unsigned int i = 0; !zen5rt_model_region(r->model, i, &region); i++)
+		explain_region(&region);
+	for (unsigned int i = 0; !zen5rt_session_region(r->session, i, &region); i++)
+		explain_region(&region);
+	explain_threads(r);
+	fputs("weights:    type  role          rows x columns     count       bytes  kernel       calls   columns\n", stderr);
+	for (unsigned int i = 0; !zen5rt_weight_info(r->model, i, &w); i++)
+		fprintf(stderr, "            %-5s %-12s %6llu x %-8llu %6u %11s  %-10s %7llu %9llu\n", w.type, w.role,
+			(unsigned long long)w.rows, (unsigned long long)w.cols, w.count,
+			human_bytes(a, sizeof(a), (double)w.bytes), w.kernel,
+			(unsigned long long)w.calls, (unsigned long long)w.columns);
+	bytes = (double)m.decode_bytes + kv_bytes(r);
+	fprintf(stderr, "a token:    streams %s of weights and %s of KV cache\n",
+		human_bytes(a, sizeof(a), (double)m.decode_bytes), human_bytes(b, sizeof(b), kv_bytes(r)));
+	if (r->have_bandwidth)
+		fprintf(stderr, "bandwidth:  %.2f GB/s, measured now by reading memory with these threads\n",
+			r->bandwidth / 1e9);
+	else
+		fputs("bandwidth:  not measured, too little free memory\n", stderr);
+	if (r->n_eval) {
+		fprintf(stderr, "decode:     %.2f GB/s", bytes * decode_rate(r) / 1e9);
+		if (r->have_bandwidth)
+			fprintf(stderr, ", %.0f %% of that", 100 * bytes * decode_rate(r) / r->bandwidth);
+		fputc('\n', stderr);
+	}
+}
+
+/* ---- JSON ---- */
+
+static json_t *json_region(const struct zen5rt_region_info *i)
+{
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "use", i->use, "backend", i->backend,
+			 "asked", (json_int_t)i->asked, "size", (json_int_t)i->size,
+			 "page", (json_int_t)i->page, "page_bytes", (json_int_t)i->page_bytes,
+			 "refused", i->why);
+}
+
+static json_t *json_explain(const struct run *r)
+{
+	json_t *o = json_object(), *regions = json_array(), *threads = json_array(), *weights = json_array();
+	struct zen5rt_region_info region;
+	struct zen5rt_thread_info t;
+	struct zen5rt_weight_info w;
+	struct zen5rt_model_info m;
+
+	zen5rt_model_info(r->model, &m);
+	for (unsigned int i = 0; !zen5rt_model_region(r->model, i, &region); i++)
+		json_array_append_new(regions, json_region(&region));
+	for (unsigned int i = 0; !zen5rt_session_region(r->session, i, &region); i++)
+		json_array_append_new(regions, json_region(&region));
+	for (unsigned int i = 0; !zen5rt_thread_info(r->rt, i, &t); i++)
+		json_array_append_new(threads, json_pack("{s:i, s:i, s:i, s:i, s:I}", "cpu", t.cpu, "core", t.core,
+				      "l3", t.l3, "node", t.node, "l3_bytes", (json_int_t)t.l3_bytes));
+	for (unsigned int i = 0; !zen5rt_weight_info(r->model, i, &w); i++)
+		json_array_append_new(weights, json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:I, s:I, s:I}",
+				      "type", w.type, "role", w.role, "kernel", w.kernel,
+				      "rows", (json_int_t)w.rows, "columns", (json_int_t)w.cols,
+				      "count", (int)w.count, "bytes", (json_int_t)w.bytes,
+				      "calls", (json_int_t)w.calls, "tokens", (json_int_t)w.columns));
+	json_object_set_new(o, "level", json_string(zen5rt_level(r->rt)));
+	json_object_set_new(o, "regions", regions);
+	json_object_set_new(o, "threads", threads);
+	json_object_set_new(o, "weights", weights);
+	json_object_set_new(o, "bytes_per_token", json_integer((json_int_t)((double)m.decode_bytes + kv_bytes(r))));
+	json_object_set_new(o, "decode_bytes_per_s",
+			    json_real(((double)m.decode_bytes + kv_bytes(r)) * decode_rate(r)));
+	json_object_set_new(o, "read_bandwidth", r->have_bandwidth ? json_real(r->bandwidth) : json_null());
+	return o;
+}
+
+static json_t *json_ids(const int32_t *id, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(a, json_integer(id[i]));
+	return a;
+}
+
+void print_json(const struct run *r, const char *text, size_t len, bool with_explain)
+{
+	json_t *o = json_object();
+	struct zen5rt_model_info m;
+
+	zen5rt_model_info(r->model, &m);
+	json_object_set_new(o, "model", json_pack("{s:s, s:s, s:I, s:I}", "architecture", m.arch, "name", m.name,
+			    "parameters", (json_int_t)m.n_params, "file_bytes", (json_int_t)m.file_bytes));
+	json_object_set_new(o, "prompt_tokens", json_ids(r->ids, r->n_prompt));
+	json_object_set_new(o, "text", text ? json_stringn(text, len) : json_string(""));
+	json_object_set_new(o, "tokens", json_ids(r->ids + r->n_prompt, r->n_out));
+	json_object_set_new(o, "end", json_string(r->end ? r->end : "length"));
+	json_object_set_new(o, "seed", json_integer((json_int_t)r->seed));
+	json_object_set_new(o, "load_s", json_real(r->load_s));
+	json_object_set_new(o, "prompt_s", json_real(r->prompt_s));
+	json_object_set_new(o, "first_token_s", json_real(r->n_out ? r->first_s : r->prompt_s));
+	json_object_set_new(o, "decoded", json_integer((json_int_t)r->n_eval));
+	json_object_set_new(o, "decode_s", json_real(r->decode_s));
+	if (with_explain)
+		json_object_set_new(o, "explain", json_explain(r));
+	if (json_dumpf(o, stdout, JSON_INDENT(1)) || putchar('\n') == EOF)
+		die("standard output: cannot write JSON");
+	json_decref(o);
+}
