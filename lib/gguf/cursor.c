@@ -59,8 +59,8 @@ static uint64_t cursor_left(const struct cursor *c)
 static int cursor_too_far(struct cursor *c, uint64_t n, const char *what)
 {
 	if (c->file_size > CURSOR_MAX)
-		return cursor_fail(c, -EINVAL, "%s needs %llu bytes; all metadata may have %u MiB", what,
-				   (unsigned long long)n, CURSOR_MAX >> 20);
+		return cursor_fail(c, -EINVAL, "%s needs %llu bytes; all metadata may have %u MiB",
+				   what, (unsigned long long)n, CURSOR_MAX >> 20);
 	return cursor_fail(c, -EINVAL,
 			   "%s needs %llu bytes, the file has %llu more; is the download complete?",
 			   what, (unsigned long long)n, (unsigned long long)cursor_left(c));

@@ -12,8 +12,8 @@
 #include <zen5rt.h>
 
 /*
- * The largest vocabularies published come to 20 MB. A cap is needed at all because a sparse file can
- * claim terabytes of array without a byte on the disk.
+ * The largest vocabularies published come to 20 MB. A cap is needed at all because a sparse file
+ * can claim terabytes of array without a byte on the disk.
  */
 #define CURSOR_MAX (256u << 20)
 

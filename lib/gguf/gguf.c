@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,8 +63,9 @@ static int gguf_not_gguf(struct gguf *g, const uint8_t *p, size_t n, struct zen5
 	if (n < 4)
 		return z5_fail(err, -EINVAL, "%s: is no GGUF file: it has %zu bytes; is the "
 			       "download complete?", g->name, n);
-	return z5_fail(err, -EINVAL, "%s: is no GGUF file: it starts with '%s' (%02x %02x %02x %02x)",
-		       g->name, cursor_label(p, 4).s, p[0], p[1], p[2], p[3]);
+	return z5_fail(err, -EINVAL, "%s: is no GGUF file: it starts with '%s' "
+		       "(%02x %02x %02x %02x)", g->name, cursor_label(p, 4).s, p[0], p[1], p[2],
+		       p[3]);
 }
 
 static int gguf_check_magic(struct gguf *g, struct cursor *c)
@@ -100,12 +102,13 @@ static int gguf_check_version(struct cursor *c)
 	if (version && !(version & 0xffff))
 		return cursor_fail(c, -EINVAL, "a big-endian GGUF file (version %u): convert the "
 				   "model for little-endian", __builtin_bswap32(version));
-	return cursor_fail(c, -EINVAL, "GGUF version %u is unknown; 2 and 3 are supported", version);
+	return cursor_fail(c, -EINVAL, "GGUF version %u is unknown; 2 and 3 are supported",
+			   version);
 }
 
 /* ---- tensors ---- */
 
-/* Rows first: only a whole number of blocks has a size, and the factors are checked before products. */
+/* Factors are checked before products: a dimension of 0 would hide that the others overflow. */
 static int gguf_size_tensor(struct cursor *c, struct gguf_tensor *t)
 {
 	const struct gguf_type_info *info = gguf_type_info(t->type);
@@ -142,8 +145,8 @@ static int gguf_read_name(struct cursor *c, uint32_t *off, uint32_t *len)
 	if (rc)
 		return rc;
 	if (!*len || *len > GGUF_MAX_NAME)
-		return cursor_fail(c, -EINVAL, "a tensor name of %u bytes; 1 to %d are allowed", *len,
-				   GGUF_MAX_NAME);
+		return cursor_fail(c, -EINVAL, "a tensor name of %u bytes; 1 to %d are allowed",
+				   *len, GGUF_MAX_NAME);
 	cursor_at(c, "tensor '%s'", cursor_label(c->buf + *off, *len).s);
 	for (uint32_t i = 0; i < *len; i++)
 		if (c->buf[*off + i] < 0x20 || c->buf[*off + i] == 0x7f)
@@ -203,9 +206,11 @@ static int gguf_read_tensors(struct gguf *g, struct cursor *c, uint64_t n)
 		return rc;
 	g->tensors = calloc(n ? n : 1, sizeof(*g->tensors));
 	if (!g->tensors)
-		return cursor_fail(c, -ENOMEM, "no memory for %llu tensors", (unsigned long long)n);
+		return cursor_fail(c, -ENOMEM, "no memory for %llu tensors",
+				   (unsigned long long)n);
 	for (uint64_t i = 0; i < n; i++) {
-		cursor_at(c, "tensor %llu of %llu", (unsigned long long)i + 1, (unsigned long long)n);
+		cursor_at(c, "tensor %llu of %llu", (unsigned long long)i + 1,
+			  (unsigned long long)n);
 		rc = gguf_read_tensor(c, &g->tensors[i]);
 		if (rc)
 			return rc;
@@ -223,14 +228,29 @@ static int gguf_alignment(struct gguf *g, uint32_t *alignment, struct zen5rt_err
 	if (!kv)
 		return 0;
 	if (kv->type != GGUF_U32)
-		return z5_fail(err, -EINVAL, "%s: key 'general.alignment': is %s and not u32", g->name,
-			       gguf_value_type_name(kv->type));
+		return z5_fail(err, -EINVAL, "%s: key 'general.alignment': is %s and not u32",
+			       g->name, gguf_value_type_name(kv->type));
 	memcpy(&a, g->meta + kv->off, sizeof(a));
 	if (a < GGUF_MIN_ALIGNMENT || a > GGUF_MAX_ALIGNMENT || (a & (a - 1)))
-		return z5_fail(err, -EINVAL, "%s: key 'general.alignment': %u is no power of two from %d "
-			       "to %u", g->name, a, GGUF_MIN_ALIGNMENT, GGUF_MAX_ALIGNMENT);
+		return z5_fail(err, -EINVAL, "%s: key 'general.alignment': %u is no power of two "
+			       "from %d to %u", g->name, a, GGUF_MIN_ALIGNMENT, GGUF_MAX_ALIGNMENT);
 	*alignment = a;
 	return 0;
+}
+
+/* For what is found when the cursor is done. */
+__attribute__((format(printf, 5, 6)))
+static int gguf_fail(const struct gguf *g, const struct gguf_tensor *t, struct zen5rt_error *err,
+		     int code, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return z5_fail(err, code, "%s: tensor '%s': %s", g->name, cursor_label_str(t->name).s,
+		       text);
 }
 
 /* Turns offsets from the data's start into offsets in the file. */
@@ -242,15 +262,15 @@ static int gguf_place_tensors(struct gguf *g, uint64_t data, uint32_t alignment,
 		uint64_t end;
 
 		if (t->offset % alignment)
-			return z5_fail(err, -EINVAL, "%s: tensor '%s': offset %llu is no multiple of the "
-				       "alignment %u", g->name, cursor_label_str(t->name).s,
-				       (unsigned long long)t->offset, alignment);
+			return gguf_fail(g, t, err, -EINVAL,
+					 "offset %llu is no multiple of the alignment %u",
+					 (unsigned long long)t->offset, alignment);
 		if (__builtin_add_overflow(t->offset, data, &t->offset) ||
 		    __builtin_add_overflow(t->offset, t->size, &end) || end > g->file_size)
-			return z5_fail(err, -EINVAL, "%s: tensor '%s': its %llu bytes do not end before the "
-				       "file does, at byte %llu; is the download complete?", g->name,
-				       cursor_label_str(t->name).s,
-				       (unsigned long long)t->size, (unsigned long long)g->file_size);
+			return gguf_fail(g, t, err, -EINVAL, "its %llu bytes do not end before the "
+					 "file does, at byte %llu; is the download complete?",
+					 (unsigned long long)t->size,
+					 (unsigned long long)g->file_size);
 	}
 	return 0;
 }
@@ -272,9 +292,9 @@ static int gguf_compare_name(const void *a, const void *b)
 }
 
 /*
- * In the order of their offsets, tensors must follow each other with nothing but padding between: an
- * overlap or a gap means that a type or a shape is not what was written. llama.cpp refuses both as well,
- * and even another order, so no file in use is lost. g->by_name serves to sort.
+ * In the order of their offsets, tensors must follow each other with nothing but padding between:
+ * an overlap or a gap means that a type or a shape is not what was written. llama.cpp refuses both
+ * as well, and even another order, so no file in use is lost. g->by_name serves to sort.
  */
 static int gguf_check_gaps(struct gguf *g, uint64_t data, uint32_t alignment,
 			   struct zen5rt_error *err)
@@ -287,11 +307,12 @@ static int gguf_check_gaps(struct gguf *g, uint64_t data, uint32_t alignment,
 		const struct gguf_tensor *t = g->by_name[i];
 
 		if (t->offset < end || t->offset - end >= alignment)
-			return z5_fail(err, -EINVAL, "%s: tensor '%s': starts at byte %llu, but %s%s ends at "
-				       "%llu: a wrong type, shape or offset", g->name, cursor_label_str(t->name).s,
-				       (unsigned long long)t->offset,
-				       before ? "the one before, " : "the metadata",
-				       before ? cursor_label_str(before->name).s : "", (unsigned long long)end);
+			return gguf_fail(g, t, err, -EINVAL, "starts at byte %llu, but %s%s%s ends "
+					 "at %llu: a type, shape or offset is wrong",
+					 (unsigned long long)t->offset,
+					 before ? "'" : "the metadata",
+					 before ? cursor_label_str(before->name).s : "",
+					 before ? "' before it" : "", (unsigned long long)end);
 		before = t;
 		end = t->offset + t->size;
 	}
@@ -312,8 +333,7 @@ static int gguf_index_tensors(struct gguf *g, uint64_t data, uint32_t alignment,
 	qsort(g->by_name, n, sizeof(*g->by_name), gguf_compare_name);
 	for (size_t i = 1; i < n; i++)
 		if (!gguf_compare_name(&g->by_name[i - 1], &g->by_name[i]))
-			return z5_fail(err, -EINVAL, "%s: tensor '%s' is there twice", g->name,
-				       cursor_label_str(g->by_name[i]->name).s);
+			return gguf_fail(g, g->by_name[i], err, -EINVAL, "is there twice");
 	rc = gguf_check_gaps(g, data, alignment, err);
 	if (rc)
 		return rc;
@@ -352,13 +372,11 @@ const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *nam
 int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uint64_t off,
 	       size_t n, struct zen5rt_error *err)
 {
-	struct cursor_label l = cursor_label_str(t->name);
 	uint8_t *p = buf;
 
 	if (off > t->size || n > t->size - off)
-		return z5_fail(err, -EINVAL, "%s: tensor '%s': bytes %llu to %llu asked for, it has %llu",
-			       g->name, l.s, (unsigned long long)off,
-			       (unsigned long long)off + n, (unsigned long long)t->size);
+		return gguf_fail(g, t, err, -EINVAL, "%zu bytes from %llu on asked for, of %llu", n,
+				 (unsigned long long)off, (unsigned long long)t->size);
 	while (n) {
 		uint64_t at = t->offset + off;
 		ssize_t got = pread(g->fd, p, n < GGUF_READ_MAX ? n : GGUF_READ_MAX, (off_t)at);
@@ -368,12 +386,12 @@ int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uin
 		if (got < 0) {
 			int e = errno;
 
-			return z5_fail(err, -e, "%s: tensor '%s': reading at byte %llu failed: %s",
-				       g->name, l.s, (unsigned long long)at, strerror(e));
+			return gguf_fail(g, t, err, -e, "reading at byte %llu failed: %s",
+					 (unsigned long long)at, strerror(e));
 		}
 		if (!got)
-			return z5_fail(err, -EIO, "%s: tensor '%s': the file now ends at byte %llu; it became "
-				       "shorter after it was opened", g->name, l.s, (unsigned long long)at);
+			return gguf_fail(g, t, err, -EIO, "the file has become shorter: it ends at "
+					 "byte %llu", (unsigned long long)at);
 		p += got;
 		off += (size_t)got;
 		n -= (size_t)got;
@@ -445,9 +463,9 @@ static int gguf_check_kind(const char *name, mode_t mode, struct zen5rt_error *e
 		return 0;
 	if (S_ISDIR(mode))
 		return z5_fail(err, -EISDIR, "%s: is a directory: name the .gguf file in it", name);
-	return z5_fail(err, -EINVAL, "%s: is %s: a model must be an ordinary file, its parts are read "
-		       "in any order", name, S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" :
-		       "a device");
+	return z5_fail(err, -EINVAL, "%s: is %s: a model must be an ordinary file, its parts are "
+		       "read in any order", name, S_ISFIFO(mode) ? "a pipe" :
+		       S_ISSOCK(mode) ? "a socket" : "a device");
 }
 
 /* fd is g's from here on. */
@@ -496,7 +514,8 @@ int gguf_open(const char *path, struct gguf **out, struct zen5rt_error *err)
 	if (!path || !*path)
 		return z5_fail(err, -EINVAL, "no model file named");
 	if (!strcmp(path, "-"))
-		return z5_fail(err, -EINVAL, "-: a model cannot come from standard input: name a file");
+		return z5_fail(err, -EINVAL, "-: a model cannot come from standard input: "
+			       "name a file");
 	rc = gguf_new(path, &g, err);
 	if (rc)
 		return rc;

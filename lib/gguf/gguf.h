@@ -30,10 +30,10 @@ struct gguf_str {
 struct gguf_tensor {
 	const char *name;		/* NUL-terminated, 1..63 bytes, no control characters */
 	unsigned int n_dims;		/* 1..GGUF_MAX_DIMS */
-	uint64_t ne[GGUF_MAX_DIMS];	/* ne[0] is the contiguous one; unused ones are 1; none is 0 */
+	uint64_t ne[GGUF_MAX_DIMS];	/* ne[0] is the contiguous one; none is 0, unused are 1 */
 	uint32_t type;			/* a known ggml type number */
 	uint64_t offset;		/* from the start of the file */
-	uint64_t size;			/* bytes; offset + size <= file size; shared with no other tensor */
+	uint64_t size;			/* bytes; offset + size <= file size; no other's bytes */
 };
 
 /* What a ggml type number means for storage. block is in elements, bytes for one block. */
@@ -46,8 +46,8 @@ struct gguf_type_info {
 struct gguf;
 
 /*
- * -EINVAL and one line that names the key, tensor or byte offset; errno of open/read; -ENOMEM; -EISDIR;
- * -EIO if the file became shorter meanwhile. Only ordinary files: no pipe, no device, no "-".
+ * -EINVAL and one line that names the key, tensor or byte offset; errno of open/read; -ENOMEM;
+ * -EISDIR; -EIO if the file became shorter meanwhile. Ordinary files only: no pipe, device or "-".
  */
 int gguf_open(const char *path, struct gguf **out, struct zen5rt_error *err);
 /* The same on an open file, which stays the caller's; name is for messages and gguf_path(). */
@@ -66,8 +66,8 @@ const struct gguf_tensor *gguf_tensor(const struct gguf *g, size_t i);
 /* By name, in logarithmic time; NULL if absent. */
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *name);
 /*
- * Reads n bytes of tensor t from byte off on; -EINVAL if the tensor has not that many, -EIO if the file
- * has become shorter, errno of read. Thread-safe.
+ * Reads n bytes of tensor t from byte off on; -EINVAL if the tensor has not that many, -EIO if the
+ * file has become shorter, errno of read. Thread-safe.
  */
 int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uint64_t off,
 	       size_t n, struct zen5rt_error *err);
@@ -80,12 +80,13 @@ int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uin
 int gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out, struct zen5rt_error *err);
 int gguf_get_f32(const struct gguf *g, const char *key, float *out, struct zen5rt_error *err);
 int gguf_get_bool(const struct gguf *g, const char *key, bool *out, struct zen5rt_error *err);
-int gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out, struct zen5rt_error *err);
+int gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out,
+		 struct zen5rt_error *err);
 
 /* Keys in the order of the file; none is there twice, none is empty or has control characters. */
 size_t gguf_n_keys(const struct gguf *g);
 struct gguf_str gguf_key(const struct gguf *g, size_t i);
-/* enum gguf_value_type, or -1 if absent: for keys that may be a number or an array of one a layer. */
+/* enum gguf_value_type, or -1 if absent: for keys that may be a number or one a layer. */
 int gguf_kind(const struct gguf *g, const char *key);
 
 /* Arrays: type and number of elements are checked; elements are read through the accessors. */

@@ -163,7 +163,8 @@ int gguf_read_kv(struct gguf *g, struct cursor *c, uint64_t n_kv)
 		struct gguf_kv *kv = &g->kv[g->n_kv++];
 
 		kv->g = g;
-		cursor_at(c, "key %llu of %llu", (unsigned long long)i + 1, (unsigned long long)n_kv);
+		cursor_at(c, "key %llu of %llu", (unsigned long long)i + 1,
+			  (unsigned long long)n_kv);
 		rc = gguf_read_key(c, kv);
 		if (rc)
 			return rc;
@@ -360,8 +361,8 @@ int gguf_get_f32(const struct gguf *g, const char *key, float *out, struct zen5r
 	memcpy(&d, g->meta + kv->off, sizeof(d));
 	f = (float)d;
 	if (isfinite(d) && !isfinite(f))
-		return z5_fail(err, -EINVAL, "%s: key '%.64s': %g is more than an f32 holds", g->name,
-			       key, d);
+		return z5_fail(err, -EINVAL, "%s: key '%.64s': %g is more than an f32 holds",
+			       g->name, key, d);
 	*out = f;
 	return 1;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Storage of every type number that ggml has given out. The holes are types that were removed; their
- * numbers must stay unknown, because the sizes of old files' tensors would be guesses.
+ * Storage of every type number that ggml has given out. The holes are types that were removed;
+ * their numbers must stay unknown, because the sizes of old files' tensors would be guesses.
  */
 #include "gguf.h"
 

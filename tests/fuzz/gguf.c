@@ -2,7 +2,7 @@
 /*
  * Fuzz target of the GGUF reader. Without libFuzzer it is a program:
  *
- *	gguf FILE...				opens and reads each; 1 and a line on stderr if one is refused
+ *	gguf FILE...				reads each; 1 and a line on stderr if one is refused
  *	gguf --random COUNT SEED FILE...	mutates the files COUNT times; crashes or is content
  *
  * The second counts inputs and not seconds, so that a test run does the same work everywhere.
@@ -88,7 +88,8 @@ static int fuzz_walk(const struct gguf *g, struct zen5rt_error *err)
 			abort();
 		for (uint64_t off = 0; off < t->size; off += sizeof(buf)) {
 			uint64_t left = t->size - off;
-			int rc = gguf_pread(g, t, buf, off, left < sizeof(buf) ? left : sizeof(buf), err);
+			size_t n = left < sizeof(buf) ? left : sizeof(buf);
+			int rc = gguf_pread(g, t, buf, off, n, err);
 
 			if (rc)
 				return rc;
@@ -152,9 +153,9 @@ static size_t fuzz_place(uint64_t *state, size_t size)
 static size_t fuzz_mutate(uint8_t *p, size_t size, uint64_t *state)
 {
 	static const uint64_t evil[] = {
-		0, 1, 2, 7, 9, 31, 63, 64, 65, 0x7f, 0x80, 0xff, 0xffff, 0x10000, 0x7fffffff, 0x80000000,
-		0xffffffff, 1ull << 32, 1ull << 40, 1ull << 61, 1ull << 62, INT64_MAX, 1ull << 63,
-		UINT64_MAX - 31, UINT64_MAX,
+		0, 1, 2, 7, 9, 31, 63, 64, 65, 0x7f, 0x80, 0xff, 0xffff, 0x10000, 0x7fffffff,
+		0x80000000, 0xffffffff, 1ull << 32, 1ull << 40, 1ull << 61, 1ull << 62, INT64_MAX,
+		1ull << 63, UINT64_MAX - 31, UINT64_MAX,
 	};
 	unsigned int n = 1 + fuzz_random(state) % 4;
 
