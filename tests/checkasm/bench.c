@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+/* One thread's speed a kernel and level, median of several runs. Not a test. */
+#include "checkasm.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define RUNS		9
+#define MATRIX		((size_t)32 << 20)
+#define WIDTH		4096
+#define PREFILL		128
+#define PREFILL_TIME	0.05
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Median seconds of RUNS calls of call, after one that warms up. */
+#define TIME(call) ({						\
+	double seconds[RUNS];					\
+								\
+	call;							\
+	for (int run = 0; run < RUNS; run++) {			\
+		double began = now();				\
+								\
+		call;						\
+		seconds[run] = now() - began;			\
+	}							\
+	qsort(seconds, RUNS, sizeof(double), by_value);		\
+	seconds[RUNS / 2];					\
+})
+
+static void *memory(size_t n)
+{
+	void *p = mmap(NULL, n + (2 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED) {
+		perror("checkasm");
+		exit(1);
+	}
+	p = (void *)(((uintptr_t)p + (2 << 20) - 1) & ~(uintptr_t)((2 << 20) - 1));
+	madvise(p, n, MADV_HUGEPAGE);
+	memset(p, 0, n);
+	return p;
+}
+
+static void bench_matmul(const struct z5_kernels *k, enum z5_type t, uint8_t *w)
+{
+	const struct z5_type_ops *ops = &z5_types[t];
+	size_t gb = ops->group_bytes(WIDTH), groups = MATRIX / gb, part, act = z5_act_bytes(ops->act, WIDTH);
+	size_t row = WIDTH / ops->block * ops->bytes;
+	uint8_t *x = memory(PREFILL * act), *src = malloc(Z5_GROUP * row);
+	float *y = memory(PREFILL * groups * Z5_GROUP * sizeof(float));
+	double one, many, start;
+
+	fill_weights(src, t, Z5_GROUP, WIDTH, WEIGHT_SANE);
+	ops->pack(w, src, Z5_GROUP, WIDTH);
+	for (size_t g = 1; g < groups; g++)
+		memcpy(w + g * gb, w, gb);
+	free(src);
+	for (size_t i = 0; i < PREFILL; i++)
+		fill_act(k, x + i * act, ops->act, WIDTH, ACT_QUANT);
+
+	one = TIME(k->matmul[t](y, groups * Z5_GROUP, w, WIDTH, 0, groups, x, act, 1));
+	start = now();
+	k->matmul[t](y, groups * Z5_GROUP, w, WIDTH, 0, 4, x, act, PREFILL);
+	part = (size_t)(PREFILL_TIME / (now() - start) * 4);
+	part = part < 1 ? 1 : part > groups ? groups : part;
+	many = TIME(k->matmul[t](y, groups * Z5_GROUP, w, WIDTH, 0, part, x, act, PREFILL));
+	printf("%-12s matmul %-5s from %-12s %8.2f GB/s at n 1 %9.1f GOPS at n %d\n", k->level, ops->name,
+	       k->matmul_level[t], (double)(groups * gb) / one * 1e-9,
+	       2.0 * (double)(part * Z5_GROUP) * WIDTH * PREFILL / many * 1e-9, PREFILL);
+}
+
+static void bench_ops(const struct z5_kernels *k, uint8_t *w)
+{
+	static float x[WIDTH], y[WIDTH], z[WIDTH];
+	_Alignas(64) static uint8_t a[3 * WIDTH];
+	volatile uint64_t sink;
+	double s;
+
+	fill_floats(x, WIDTH, SHAPE_NORMAL);
+	fill_floats(z, WIDTH, SHAPE_NORMAL);
+	s = TIME(for (int i = 0; i < 100; i++) k->quant[Z5_ACT_Q8_32](a, x, WIDTH)) / 100;
+	printf("%-12s quant q8_32    %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6, sizeof(x) / s * 1e-9);
+	s = TIME(for (int i = 0; i < 100; i++) k->quant[Z5_ACT_Q8_256](a, x, WIDTH)) / 100;
+	printf("%-12s quant q8_256   %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6, sizeof(x) / s * 1e-9);
+	s = TIME(for (int i = 0; i < 100; i++) k->rmsnorm(y, x, z, WIDTH, 1e-5f)) / 100;
+	printf("%-12s rmsnorm        %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6, sizeof(x) / s * 1e-9);
+	s = TIME(for (int i = 0; i < 100; i++) {
+		memcpy(y, x, sizeof(x));
+		k->silu_mul(y, z, WIDTH);
+	}) / 100;
+	printf("%-12s silu_mul       %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6, sizeof(x) / s * 1e-9);
+	s = TIME(sink = k->read(w, MATRIX));
+	(void)sink;
+	printf("%-12s read           32 MiB      %10.2f us %8.2f GB/s\n", k->level, s * 1e6, MATRIX / s * 1e-9);
+}
+
+static void bench_attn(const struct z5_kernels *k, size_t hd, unsigned int n_q, uint8_t *mem)
+{
+	enum { N_KV = 1024 };
+	float *f = (float *)mem, q_mem[4 * 128], out_mem[4 * 128], state[8], *out[4];
+	const float *q[4];
+	uint32_t n_kv[4] = { N_KV, N_KV, N_KV, N_KV };
+	struct z5_attn a = { .k = f, .v = f + N_KV * hd, .hd_k = hd, .hd_v = hd, .scale = 1.0f / sqrtf((float)hd),
+			     .n_q = n_q, .q = q, .n_kv = n_kv, .out = out, .state = state };
+	double s;
+
+	fill_floats(f, 2 * N_KV * hd, SHAPE_NORMAL);
+	fill_floats(q_mem, 4 * 128, SHAPE_NORMAL);
+	for (unsigned int i = 0; i < n_q; i++) {
+		q[i] = q_mem + i * hd;
+		out[i] = out_mem + i * hd;
+	}
+	s = TIME(for (int i = 0; i < 10; i++) k->attn(&a)) / 10;
+	printf("%-12s attn           hd %3zu n_q %u n_kv %d %8.2f us %8.2f GB/s of KV %8.2f GFLOPS\n", k->level, hd, n_q,
+	       N_KV, s * 1e6, (double)(2 * N_KV * hd * sizeof(float)) / s * 1e-9,
+	       4.0 * N_KV * (double)(hd * n_q) / s * 1e-9);
+}
+
+int bench(int level)
+{
+	uint8_t *w = memory(MATRIX);
+
+	for (unsigned int i = 0; i <= z5_level_best(); i++) {
+		struct z5_kernels k;
+
+		if (level >= 0 && (unsigned int)level != i)
+			continue;
+		z5_kernels_init(&k, i);
+		for (int t = 0; t < Z5_N_TYPES; t++)
+			bench_matmul(&k, (enum z5_type)t, w);
+		bench_ops(&k, w);
+		for (unsigned int n_q = 1; n_q <= 4; n_q *= 4) {
+			bench_attn(&k, 64, n_q, w);
+			bench_attn(&k, 128, n_q, w);
+		}
+	}
+	return 0;
+}

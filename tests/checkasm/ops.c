@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/* Quantization, norm, activation function and the bandwidth reader. */
+#include "checkasm.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <kernels/scalar.h>
+
+static void explain(const struct level *l, const float *want, const float *got, size_t i)
+{
+	note("index %zu: ref %08x (%g), %s %08x (%g)", i, z5_f32_bits(want[i]), (double)want[i],
+	     l->k->level, z5_f32_bits(got[i]), (double)got[i]);
+}
+
+/* ---- quant ---- */
+
+/* x / d falls on or beside n + 1/2: what a wrong rounding mode or a division instead of a product shows. */
+static void fill_ties(float *x, size_t n, size_t block)
+{
+	for (size_t i = 0; i < n; i++) {
+		float half = (float)((int)rnd_below(254) - 127) + 0.5f;
+
+		x[i] = half + (rnd_below(2) ? 0.0f : rnd_below(2) ? 1e-5f : -1e-5f);
+	}
+	for (size_t i = 0; i < n; i += block)
+		x[i + rnd_below((uint32_t)block)] = rnd_below(2) ? 127.0f : -127.0f;
+}
+
+static bool same_quant(const struct level *l, enum z5_act act, size_t k, unsigned int shape, bool high)
+{
+	size_t block = act == Z5_ACT_Q8_32 ? 32 : 256, n = z5_act_bytes(act, k), at, sums;
+	float *x = guarded(SLOT_X, k * sizeof(float), high);
+	uint8_t *want = guarded(SLOT_Y, n, high), *got = guarded(SLOT_Z, n, high);
+	const char *name = shape < N_SHAPES ? shape_name(shape) : "ties";
+
+	if (shape < N_SHAPES)
+		fill_floats(x, k, shape);
+	else
+		fill_ties(x, k, block);
+	l->ref->quant[act](want, x, k);
+	l->k->quant[act](got, x, k);
+	if (!guards_whole(SLOT_Y) || !guards_whole(SLOT_Z)) {
+		note("k %zu, %s: written outside of dst", k, name);
+		return false;
+	}
+
+	/* planes are compared one by one: what pads them to 64 bytes is nobody's */
+	for (size_t i = 0; i < k; i++) {
+		if (want[i] != got[i]) {
+			note("k %zu, %s, x[%zu] = %08x: q ref %d, %s %d", k, name, i, z5_f32_bits(x[i]),
+			     (int8_t)want[i], l->k->level, (int8_t)got[i]);
+			return false;
+		}
+	}
+	at = act == Z5_ACT_Q8_32 ? z5_q8_32_d(k) : z5_q8_256_d(k);
+	sums = differ((void *)(want + at), (void *)(got + at), k / block);
+	if (sums < k / block) {
+		note("k %zu, %s: scales", k, name);
+		explain(l, (void *)(want + at), (void *)(got + at), sums);
+		return false;
+	}
+	if (act == Z5_ACT_Q8_32) {
+		at = z5_q8_32_nsum(k);
+		sums = (size_t)memcmp(want + at, got + at, k / 32 * 4);
+	} else {
+		at = z5_q8_256_s16(k);
+		sums = (size_t)memcmp(want + at, got + at, k / 16 * 2);
+		at = z5_q8_256_s32(k);
+		sums |= (size_t)memcmp(want + at, got + at, k / 32 * 2);
+	}
+	if (sums)
+		note("k %zu, %s: sums", k, name);
+	return !sums;
+}
+
+static bool all_quant(const struct level *l, enum z5_act act)
+{
+	static const size_t blocks[] = { 1, 2, 3, 4, 5, 8, 9, 16, 17, 31 };
+	size_t block = act == Z5_ACT_Q8_32 ? 32 : 256;
+
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(*blocks); i++)
+		for (unsigned int shape = 0; shape <= N_SHAPES; shape++)
+			for (int run = 0; run < 6; run++)
+				if (!same_quant(l, act, blocks[i] * block, shape, run % 2))
+					return false;
+	return true;
+}
+
+/* ---- rmsnorm ---- */
+
+static bool same_rmsnorm(const struct level *l, size_t n, enum shape shape, float eps, bool inplace, bool high)
+{
+	float *x = guarded(SLOT_X, n * sizeof(float), high), *w = guarded(SLOT_W, n * sizeof(float), high);
+	float *want = guarded(SLOT_Y, n * sizeof(float), high), *got = guarded(SLOT_Z, n * sizeof(float), high);
+	size_t i;
+
+	fill_floats(x, n, shape);
+	fill_floats(w, n, shape == SHAPE_NORMAL ? SHAPE_NORMAL : SHAPE_RARE);
+	l->ref->rmsnorm(want, x, w, n, eps);
+	if (inplace)
+		memcpy(got, x, n * sizeof(float));
+	l->k->rmsnorm(got, inplace ? got : x, w, n, eps);
+	i = differ(want, got, n);
+	if (i == n && guards_whole(SLOT_Z))
+		return true;
+	note("n %zu, %s, eps %g%s%s", n, shape_name(shape), (double)eps, inplace ? ", in place" : "",
+	     i == n ? ": written outside of y" : "");
+	if (i < n)
+		explain(l, want, got, i);
+	return false;
+}
+
+static bool all_rmsnorm(const struct level *l)
+{
+	static const size_t more[] = { 63, 64, 65, 100, 127, 128, 288, 511, 1000, 2048 };
+
+	for (size_t i = 1; i <= 40 + sizeof(more) / sizeof(*more); i++) {
+		size_t n = i <= 40 ? i : more[i - 41];
+
+		for (int run = 0; run < 4 * N_SHAPES; run++)
+			if (!same_rmsnorm(l, n, (enum shape)(run / 4), run % 3 ? 1e-5f : 0.0f, run & 1,
+					  run & 2))
+				return false;
+	}
+	return true;
+}
+
+/* ---- silu_mul ---- */
+
+static bool same_silu(const struct level *l, size_t n, const float *src, enum shape shape, bool high)
+{
+	float *want = guarded(SLOT_Y, n * sizeof(float), high), *got = guarded(SLOT_Z, n * sizeof(float), high);
+	float *u = guarded(SLOT_X, n * sizeof(float), high);
+	size_t i;
+
+	if (src) {
+		memcpy(want, src, n * sizeof(float));
+		for (i = 0; i < n; i++)
+			u[i] = 1.0f;
+	} else {
+		fill_floats(want, n, shape);
+		fill_floats(u, n, rnd_below(2) ? SHAPE_NORMAL : shape);
+		for (i = 0; i < n && shape == SHAPE_NORMAL; i++)
+			want[i] *= 20.0f;
+	}
+	memcpy(got, want, n * sizeof(float));
+	l->ref->silu_mul(want, u, n);
+	l->k->silu_mul(got, u, n);
+	i = differ(want, got, n);
+	if (i == n && guards_whole(SLOT_Z))
+		return true;
+	note("n %zu, %s%s", n, src ? "sweep" : shape_name(shape), i == n ? ": written outside of g" : "");
+	if (i < n)
+		explain(l, want, got, i);
+	return false;
+}
+
+static bool all_silu(const struct level *l)
+{
+	static float sweep[4096];
+	size_t n = 0;
+
+	for (size_t i = 0; i <= 70; i++)
+		for (int run = 0; run < 4 * N_SHAPES; run++)
+			if (!same_silu(l, i, NULL, (enum shape)(run / 4), run & 1))
+				return false;
+	/* every magnitude and both signs, through every boundary of the exponential */
+	for (uint64_t u = 0; u < (uint64_t)1 << 32; u += 16001) {
+		sweep[n] = z5_bits_f32((uint32_t)u);
+		if (++n < sizeof(sweep) / sizeof(*sweep))
+			continue;
+		if (!same_silu(l, n, sweep, 0, true))
+			return false;
+		n = 0;
+	}
+	return same_silu(l, n, sweep, 0, true);
+}
+
+/* ---- read ---- */
+
+static bool all_read(const struct level *l)
+{
+	for (size_t n = 0; n <= 8192; n += n < 2048 ? 64 : 1024) {
+		uint8_t *p = guarded(SLOT_X, n, n % 128);
+
+		for (size_t i = 0; i < n; i++)
+			p[i] = (uint8_t)rnd();
+		if (l->ref->read(p, n) != l->k->read(p, n)) {
+			note("n %zu", n);
+			return false;
+		}
+	}
+	return true;
+}
+
+void check_ops(const struct level *l)
+{
+	const struct z5_kernels *k = l->k, *below = l->below;
+
+	if (own_kernel(l, k->quant[Z5_ACT_Q8_32] != below->quant[Z5_ACT_Q8_32], "quant q8_32"))
+		check(all_quant(l, Z5_ACT_Q8_32), "%s quant q8_32", k->level);
+	if (own_kernel(l, k->quant[Z5_ACT_Q8_256] != below->quant[Z5_ACT_Q8_256], "quant q8_256"))
+		check(all_quant(l, Z5_ACT_Q8_256), "%s quant q8_256", k->level);
+	if (own_kernel(l, k->rmsnorm != below->rmsnorm, "rmsnorm"))
+		check(all_rmsnorm(l), "%s rmsnorm", k->level);
+	if (own_kernel(l, k->silu_mul != below->silu_mul, "silu_mul"))
+		check(all_silu(l), "%s silu_mul", k->level);
+	if (own_kernel(l, k->read != below->read, "read"))
+		check(all_read(l), "%s read", k->level);
+}
