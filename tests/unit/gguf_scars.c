@@ -222,7 +222,10 @@ static void test_places(void)
 	place("no multiple of the alignment", "unaligned offset", 0, 33);
 	place("do not end before", "CVE-2026-7482: behind the end", 0, 96);
 	place("do not end before", "offset 2^63", 0, 1ull << 63);
-	place("do not end before", "CVE-2024-25668: offset + size wraps", 0, UINT64_MAX - 31);
+	place("do not end before", "CVE-2024-25668: offset + data wraps", 0, UINT64_MAX - 31);
+	/* the data starts at 128 */
+	place("do not end before", "CVE-2024-25668: offset + data + size wraps to 0", 0,
+	      UINT64_MAX - 128 - 31);
 	place("before it", "the same bytes twice", 0, 0);
 	place("'a' before it ends", "a gap", 0, 64);
 	place("the metadata ends", "a gap before the first", 64, 32);
