@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Products with quantized weights. AVX2 multiplies bytes only with vpmaddubsw, unsigned by signed, which adds two
+ * products and saturates at 16 bits. Every use of it here stays inside, |x| being 127 at most by contract:
+ *
+ *  Q4_0, Q4_K  weights 0..15: 2 * 15 * 127 = 3810 a quad, 8 quads 30480 < 32767. So a block, or sub-block, of 32
+ *              columns is summed in 16 bits and widened once.
+ *  Q6_K        weights 0..63: 2 * 63 * 127 = 16002 a quad, 2 quads 32004 < 32767.
+ *  Q8_0        |w| by x with the sign of w, |w| 128 at most: 2 * 128 * 127 = 32512 < 32767, 1 quad.
+ *
+ * What the unsigned form has too much comes off with the sums of the activation, in exact integers.
+ */
+#include "avx2.h"
+
+/* Tokens that share one look at the weights: 8 sums of 16 bits in registers. */
+#define TILE 4
+
+/* Bytes ahead of the loads when each weight is used once. */
+#define AHEAD 2048
+
+/* 16 rows; of int32, of int16 pairs or of floats. */
+struct rows {
+	__m256i lo, hi;
+};
+
+struct sums {
+	__m256 lo, hi;
+};
+
+AVX2_INLINE struct rows line(const uint8_t *p)
+{
+	return (struct rows){ avx2_load(p), avx2_load(p + 32) };
+}
+
+AVX2_INLINE struct rows masked(struct rows w, int shift, int mask)
+{
+	__m256i m = _mm256_set1_epi8((char)mask);
+
+	if (shift) {
+		w.lo = _mm256_srli_epi16(w.lo, shift);
+		w.hi = _mm256_srli_epi16(w.hi, shift);
+	}
+	return (struct rows){ _mm256_and_si256(w.lo, m), _mm256_and_si256(w.hi, m) };
+}
+
+/* Unsigned w times one quad of x for all rows, as pairs of 16 bits. */
+AVX2_INLINE struct rows pairs(struct rows w, const int8_t *q)
+{
+	__m256i x = avx2_quad(q);
+
+	return (struct rows){ _mm256_maddubs_epi16(w.lo, x), _mm256_maddubs_epi16(w.hi, x) };
+}
+
+AVX2_INLINE struct rows add16(struct rows a, struct rows b)
+{
+	return (struct rows){ _mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi) };
+}
+
+AVX2_INLINE struct rows add32(struct rows a, struct rows b)
+{
+	return (struct rows){ _mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi) };
+}
+
+/* Both pairs of each row times by, added to 32 bits. */
+AVX2_INLINE struct rows widen(struct rows a, struct rows by)
+{
+	return (struct rows){ _mm256_madd_epi16(a.lo, by.lo), _mm256_madd_epi16(a.hi, by.hi) };
+}
+
+AVX2_INLINE struct rows both(__m256i v)
+{
+	return (struct rows){ v, v };
+}
+
+AVX2_INLINE struct sums halves(const uint8_t *p)
+{
+	return (struct sums){ avx2_halves(p), avx2_halves(p + 16) };
+}
+
+/* acc = fma(d_w * d_x, isum, acc), the one rounding of a block */
+AVX2_INLINE void block(struct sums *acc, struct sums dw, float dx, struct rows isum)
+{
+	__m256 d = _mm256_set1_ps(dx);
+
+	acc->lo = _mm256_fmadd_ps(_mm256_mul_ps(dw.lo, d), _mm256_cvtepi32_ps(isum.lo), acc->lo);
+	acc->hi = _mm256_fmadd_ps(_mm256_mul_ps(dw.hi, d), _mm256_cvtepi32_ps(isum.hi), acc->hi);
+}
+
+AVX2_INLINE void block_less(struct sums *acc, struct sums dw, float dx, struct rows isum)
+{
+	__m256 d = _mm256_set1_ps(dx);
+
+	acc->lo = _mm256_fnmadd_ps(_mm256_mul_ps(dw.lo, d), _mm256_cvtepi32_ps(isum.lo), acc->lo);
+	acc->hi = _mm256_fnmadd_ps(_mm256_mul_ps(dw.hi, d), _mm256_cvtepi32_ps(isum.hi), acc->hi);
+}
+
+AVX2_INLINE void ahead(const uint8_t *p, const int lines)
+{
+	for (int i = 0; i < lines; i++)
+		_mm_prefetch((const char *)p + AHEAD + 64 * i, _MM_HINT_T0);
+}
+
+/* ---- one group against nt tokens; nt is a constant wherever these are inlined ---- */
+
+AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x,
+			   size_t x_stride)
+{
+	const struct rows one = both(_mm256_set1_epi16(1));
+	const __m256i bias = _mm256_set1_epi8((char)0x80);
+	const uint8_t *dw = w + k / 32 * 512;
+
+	for (size_t b = 0; b < k / 32; b++, w += 512, dw += 32) {
+		struct rows isum[TILE];
+
+		if (nt == 1)
+			ahead(w, 8);
+		for (int t = 0; t < nt; t++)
+			isum[t] = both(_mm256_setzero_si256());
+		for (int j = 0; j < 8; j++) {
+			struct rows v = line(w + 64 * j), size;
+
+			v.lo = _mm256_xor_si256(v.lo, bias);
+			v.hi = _mm256_xor_si256(v.hi, bias);
+			size.lo = _mm256_abs_epi8(v.lo);
+			size.hi = _mm256_abs_epi8(v.hi);
+			for (int t = 0; t < nt; t++) {
+				const int8_t *q = (const int8_t *)x + (size_t)t * x_stride + 32 * b;
+				__m256i a = avx2_quad(q + 4 * j);
+				struct rows p = { _mm256_maddubs_epi16(size.lo, _mm256_sign_epi8(a, v.lo)),
+						  _mm256_maddubs_epi16(size.hi, _mm256_sign_epi8(a, v.hi)) };
+
+				isum[t] = add32(isum[t], widen(p, one));
+			}
+		}
+		for (int t = 0; t < nt; t++) {
+			const float *dx = (const void *)(x + (size_t)t * x_stride + z5_q8_32_d(k));
+
+			block(&acc[t], halves(dw), dx[b], isum[t]);
+		}
+	}
+}
+
+AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x,
+			   size_t x_stride)
+{
+	const struct rows one = both(_mm256_set1_epi16(1));
+	const uint8_t *dw = w + k / 32 * 256;
+
+	for (size_t b = 0; b < k / 32; b++, w += 256, dw += 32) {
+		struct rows sum[TILE];
+
+		if (nt == 1)
+			ahead(w, 4);
+		for (int t = 0; t < nt; t++)
+			sum[t] = both(_mm256_setzero_si256());
+		for (int j = 0; j < 4; j++) {
+			struct rows v = line(w + 64 * j);
+			struct rows low = masked(v, 0, 15), high = masked(v, 4, 15);
+
+			for (int t = 0; t < nt; t++) {
+				const int8_t *q = (const int8_t *)x + (size_t)t * x_stride + 32 * b + 4 * j;
+
+				sum[t] = add16(sum[t], pairs(low, q));
+				sum[t] = add16(sum[t], pairs(high, q + 16));
+			}
+		}
+		for (int t = 0; t < nt; t++) {
+			const uint8_t *a = x + (size_t)t * x_stride;
+			const float *dx = (const void *)(a + z5_q8_32_d(k));
+			const int32_t *nsum = (const void *)(a + z5_q8_32_nsum(k));
+
+			block(&acc[t], halves(dw), dx[b],
+			      add32(widen(sum[t], one), both(_mm256_set1_epi32(8 * nsum[b]))));
+		}
+	}
+}
+
+/*
+ * The 6-bit scales of a block: sc[s] has that of sub-block s in both 16-bit halves of a row's lane, as the multiplier
+ * of its pairs; m[p] has the minima of 2p and 2p + 1, as they meet the pair of sums of the activation.
+ */
+AVX2_INLINE void scales_q4_k(const uint8_t *p, struct rows sc[8], struct rows m[4])
+{
+	const __m256i low6 = _mm256_set1_epi8(63), low4 = _mm256_set1_epi8(15), top2 = _mm256_set1_epi8(48);
+	__m256i b[6], s[4], n[4];
+
+	for (int i = 0; i < 6; i++)
+		b[i] = avx2_load(p + 32 * i);
+	for (int i = 0; i < 2; i++) {
+		s[i] = _mm256_and_si256(b[i], low6);
+		n[i] = _mm256_and_si256(b[i + 2], low6);
+		s[i + 2] = _mm256_or_si256(_mm256_and_si256(b[i + 4], low4),
+					   _mm256_and_si256(_mm256_srli_epi16(b[i], 2), top2));
+		n[i + 2] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(b[i + 4], 4), low4),
+					   _mm256_and_si256(_mm256_srli_epi16(b[i + 2], 2), top2));
+	}
+	for (int i = 0; i < 4; i++) {
+		/* the rows in an order that the unpacking within 128 bits undoes */
+		__m256i v = _mm256_permute4x64_epi64(s[i], 0xd8);
+		__m256i even = _mm256_and_si256(v, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16(v, 8);
+
+		sc[2 * i].lo = _mm256_unpacklo_epi16(even, even);
+		sc[2 * i].hi = _mm256_unpackhi_epi16(even, even);
+		sc[2 * i + 1].lo = _mm256_unpacklo_epi16(odd, odd);
+		sc[2 * i + 1].hi = _mm256_unpackhi_epi16(odd, odd);
+		m[i].lo = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(n[i]));
+		m[i].hi = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(n[i], 1));
+	}
+}
+
+AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x,
+			   size_t x_stride)
+{
+	for (size_t b = 0; b < k / 256; b++, w += 36 * 64) {
+		struct rows sc[8], m[4], isum[TILE], sum[2][TILE];
+		struct sums d = halves(w + 35 * 64), dmin = halves(w + 35 * 64 + 32);
+
+		scales_q4_k(w + 32 * 64, sc, m);
+		for (int t = 0; t < nt; t++)
+			isum[t] = both(_mm256_setzero_si256());
+		for (int i = 0; i < 4; i++) {
+			if (nt == 1)
+				ahead(w + 9 * 64 * i, 9);
+			for (int t = 0; t < nt; t++)
+				sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
+			for (int j = 0; j < 8; j++) {
+				struct rows v = line(w + (8 * i + j) * 64);
+				struct rows low = masked(v, 0, 15), high = masked(v, 4, 15);
+
+				for (int t = 0; t < nt; t++) {
+					const int8_t *q = (const int8_t *)x + (size_t)t * x_stride +
+							  256 * b + 64 * i + 4 * j;
+
+					sum[0][t] = add16(sum[0][t], pairs(low, q));
+					sum[1][t] = add16(sum[1][t], pairs(high, q + 32));
+				}
+			}
+			for (int t = 0; t < nt; t++) {
+				isum[t] = add32(isum[t], widen(sum[0][t], sc[2 * i]));
+				isum[t] = add32(isum[t], widen(sum[1][t], sc[2 * i + 1]));
+			}
+		}
+		for (int t = 0; t < nt; t++) {
+			const uint8_t *a = x + (size_t)t * x_stride;
+			const float *dx = (const void *)(a + z5_q8_256_d(k));
+			const int8_t *s32 = (const void *)(a + z5_q8_256_s32(k) + 16 * b);
+			struct rows min = widen(m[0], both(avx2_quad(s32)));
+
+			for (int p = 1; p < 4; p++)
+				min = add32(min, widen(m[p], both(avx2_quad(s32 + 4 * p))));
+			block(&acc[t], d, dx[b], isum[t]);
+			block_less(&acc[t], dmin, dx[b], min);
+		}
+	}
+}
+
+AVX2_INLINE struct rows with_high(struct rows low, struct rows high, int shift)
+{
+	__m256i m = _mm256_set1_epi8(48);
+
+	if (shift < 0) {
+		high.lo = _mm256_slli_epi16(high.lo, -shift);
+		high.hi = _mm256_slli_epi16(high.hi, -shift);
+	} else if (shift) {
+		high.lo = _mm256_srli_epi16(high.lo, shift);
+		high.hi = _mm256_srli_epi16(high.hi, shift);
+	}
+	return (struct rows){ _mm256_or_si256(low.lo, _mm256_and_si256(high.lo, m)),
+			      _mm256_or_si256(low.hi, _mm256_and_si256(high.hi, m)) };
+}
+
+/* Scales of sub-blocks 2p and 2p + 1, a pair of 16 bits a row. */
+AVX2_INLINE struct rows scales_q6_k(const uint8_t *p)
+{
+	return (struct rows){ _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)p)),
+			      _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(p + 16))) };
+}
+
+/* The even or the odd one of the pair in both halves. */
+AVX2_INLINE struct rows twice(struct rows p, int odd)
+{
+	const __m256i even_at = _mm256_set1_epi64x(0x0504050401000100), odd_at = _mm256_set1_epi64x(0x0706070603020302);
+	const __m256i lanes = _mm256_set_epi64x(0x0808080808080808, 0, 0x0808080808080808, 0);
+	__m256i at = _mm256_add_epi8(odd ? odd_at : even_at, lanes);
+
+	return (struct rows){ _mm256_shuffle_epi8(p.lo, at), _mm256_shuffle_epi8(p.hi, at) };
+}
+
+/*
+ * Half a block (128 columns, sub-blocks 8h to 8h + 7). Quads j, j + 8, j + 16 and j + 24 share the line of high bits;
+ * two neighbours at a time is what 16 bits hold.
+ */
+AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, const int h, const uint8_t *x,
+			   size_t x_stride)
+{
+	const uint8_t *low = w + 16 * h * 64, *high = w + (32 + 8 * h) * 64, *scales = w + 48 * 64 + 128 * h;
+
+	for (int j = 0; j < 8; j += 2) {
+		struct rows sum[4][TILE], v[4];
+
+		for (int o = 0; o < 2; o++) {
+			struct rows a = line(low + (j + o) * 64), c = line(low + (j + o + 8) * 64);
+			struct rows bits = line(high + (j + o) * 64);
+
+			v[0] = with_high(masked(a, 0, 15), bits, -4);
+			v[1] = with_high(masked(c, 0, 15), bits, -2);
+			v[2] = with_high(masked(a, 4, 15), bits, 0);
+			v[3] = with_high(masked(c, 4, 15), bits, 2);
+			for (int p = 0; p < 4; p++) {
+				for (int t = 0; t < nt; t++) {
+					const int8_t *q = (const int8_t *)x + (size_t)t * x_stride + 128 * h +
+							  4 * (j + o + 8 * p);
+
+					sum[p][t] = o ? add16(sum[p][t], pairs(v[p], q)) : pairs(v[p], q);
+				}
+			}
+		}
+		for (int p = 0; p < 4; p++) {
+			struct rows sc = twice(scales_q6_k(scales + 32 * p), j / 4);
+
+			for (int t = 0; t < nt; t++)
+				isum[t] = add32(isum[t], widen(sum[p][t], sc));
+		}
+	}
+}
+
+AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x,
+			   size_t x_stride)
+{
+	const uint8_t *dw = w + k / 256 * 52 * 64;
+
+	for (size_t b = 0; b < k / 256; b++, w += 52 * 64, dw += 32) {
+		struct rows isum[TILE];
+
+		/* the bias first: -32 times the scales by the sums of 16 columns */
+		for (int t = 0; t < nt; t++) {
+			const int8_t *s16 = (const void *)(x + (size_t)t * x_stride + z5_q8_256_s16(k) + 32 * b);
+			struct rows bias = both(_mm256_setzero_si256()), zero = bias;
+
+			for (int p = 0; p < 8; p++)
+				bias = add32(bias, widen(scales_q6_k(w + 48 * 64 + 32 * p), both(avx2_quad(s16 + 4 * p))));
+			isum[t].lo = _mm256_sub_epi32(zero.lo, _mm256_slli_epi32(bias.lo, 5));
+			isum[t].hi = _mm256_sub_epi32(zero.hi, _mm256_slli_epi32(bias.hi, 5));
+		}
+		for (int h = 0; h < 2; h++) {
+			if (nt == 1)
+				ahead(w + 26 * 64 * h, 26);
+			half_q6_k(nt, isum, w, h, x + 256 * b, x_stride);
+		}
+		for (int t = 0; t < nt; t++) {
+			const float *dx = (const void *)(x + (size_t)t * x_stride + z5_q8_256_d(k));
+
+			block(&acc[t], halves(dw), dx[b], isum[t]);
+		}
+	}
+}
+
+/* ---- groups and tokens ---- */
+
+typedef void (*tile_fn)(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x, size_t x_stride);
+
+AVX2_INLINE void tile(tile_fn fn, const int nt, float *y, size_t y_stride, const uint8_t *w, size_t k,
+		      const uint8_t *x, size_t x_stride)
+{
+	struct sums acc[TILE];
+
+	for (int t = 0; t < nt; t++)
+		acc[t].lo = acc[t].hi = _mm256_setzero_ps();
+	fn(nt, acc, w, k, x, x_stride);
+	for (int t = 0; t < nt; t++) {
+		_mm256_storeu_ps(y + (size_t)t * y_stride, acc[t].lo);
+		_mm256_storeu_ps(y + (size_t)t * y_stride + 8, acc[t].hi);
+	}
+}
+
+AVX2_INLINE void matmul(tile_fn fn, size_t gb, Z5_MATMUL_ARGS)
+{
+	for (size_t g = g0; g < g1; g++) {
+		const uint8_t *p = (const uint8_t *)w + g * gb, *a = x;
+		float *out = y + g * Z5_GROUP;
+		size_t left = n;
+
+		for (; left >= 4; left -= 4, a += 4 * x_stride, out += 4 * y_stride)
+			tile(fn, 4, out, y_stride, p, k, a, x_stride);
+		for (; left >= 2; left -= 2, a += 2 * x_stride, out += 2 * y_stride)
+			tile(fn, 2, out, y_stride, p, k, a, x_stride);
+		if (left)
+			tile(fn, 1, out, y_stride, p, k, a, x_stride);
+	}
+}
+
+#define MATMUL(type, name)								\
+void z5_avx2_matmul_##name(Z5_MATMUL_ARGS)						\
+{											\
+	matmul(tile_##name, z5_types[type].group_bytes(k), y, y_stride, w, k, g0, g1,	\
+	       x, x_stride, n);								\
+}
+
+MATMUL(Z5_Q8_0, q8_0)
+MATMUL(Z5_Q4_0, q4_0)
+MATMUL(Z5_Q4_K, q4_k)
+MATMUL(Z5_Q6_K, q6_k)
