@@ -47,7 +47,8 @@ int z5_pool_run(struct z5_pool *p, z5_work_fn fn, void *arg);
 
 /*
  * Two levels: threads of an L3 domain meet on a line of their own, the last of each domain on a global one.
- * Spins, then yields, then sleeps on a futex: right when cores are shared with other processes, too.
+ * Spins, then sleeps on a futex; with more threads than CPUs sleeps at once. Never yields, which next to
+ * another busy process costs whole time slices.
  * Full memory barrier. Only from inside a run, by every thread of the pool.
  */
 void z5_barrier(const struct z5_thread *t);
