@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""The reference forward pass: llama, qwen2 and qwen3, written from their papers for one purpose, to be right.
+
+No cache, no kernels: every call computes the whole sequence. mkref.py runs it in float64 on the dequantised
+weights; train.py runs the same lines in float32, so what was trained is what is checked.
+"""
+import math
+
+import torch
+import torch.nn.functional as F
+
+from gguf import Gguf
+
+
+def rms_norm(x, w, eps):
+    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + eps) * w
+
+
+class Model:
+    def __init__(s, meta, weights, dtype=torch.float64):
+        s.meta, s.w, s.dtype = meta, weights, dtype
+        s.arch = meta['general.architecture']
+        assert s.arch in ('llama', 'qwen2', 'qwen3'), s.arch
+
+    @classmethod
+    def load(cls, path, dtype=torch.float64):
+        g = Gguf(path)
+        return cls(g.meta, {n: torch.from_numpy(g.tensor(n)).to(dtype) for n in g.info}, dtype)
+
+    def key(s, name, default=None):
+        return s.meta.get(f'{s.arch}.{name}', default)
+
+    def linear(s, x, name):
+        return F.linear(x, s.w[name + '.weight'], s.w.get(name + '.bias'))
+
+    def angles(s, T):
+        """cos and sin of the rotary angles, [T, n_rot/2]; always made in float64."""
+        n = s.key('rope.dimension_count', s.head_dim())
+        f = s.key('rope.freq_base', 10000.0) ** (-torch.arange(n // 2, dtype=torch.float64) * 2 / n)
+        if 'rope_freqs.weight' in s.w:                       # llama 3: a divisor for each frequency
+            f = f / s.w['rope_freqs.weight'].double()
+        if s.key('rope.scaling.type') == 'linear':           # positions squeezed by the factor
+            f = f / s.key('rope.scaling.factor')
+        th = torch.arange(T, dtype=torch.float64)[:, None] * f
+        return torch.cos(th).to(s.dtype), torch.sin(th).to(s.dtype)
+
+    def head_dim(s):
+        return s.key('attention.key_length', s.key('embedding_length') // s.key('attention.head_count'))
+
+    def rope(s, x, cos, sin):
+        """llama turns neighbouring pairs (2i, 2i+1), qwen turns halves (i, i + n/2). x: [B, H, T, D]"""
+        n = 2 * cos.shape[-1]
+        r, rest = x[..., :n], x[..., n:]
+        if s.arch == 'llama':
+            p, q = r[..., 0::2], r[..., 1::2]
+            y = torch.stack([p * cos - q * sin, p * sin + q * cos], -1).flatten(-2)
+        else:
+            p, q = r.chunk(2, -1)
+            y = torch.cat([p * cos - q * sin, p * sin + q * cos], -1)
+        return torch.cat([y, rest], -1) if rest.shape[-1] else y
+
+    def attention(s, h, b, rot, mask):
+        B, T, _ = h.shape
+        H = s.key('attention.head_count')
+        KV = s.key('attention.head_count_kv', H)
+        q, k, v = (s.linear(h, f'{b}attn_{c}').view(B, T, n, -1) for c, n in (('q', H), ('k', KV), ('v', KV)))
+        if s.arch == 'qwen3':
+            q, k = (rms_norm(x, s.w[f'{b}attn_{c}_norm.weight'], s.eps) for x, c in ((q, 'q'), (k, 'k')))
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        q, k = s.rope(q, *rot), s.rope(k, *rot)
+        # heads that share a KV head are stacked along the rows of one product
+        g = q.reshape(B, KV, H // KV * T, -1)
+        p = (g @ k.transpose(-1, -2)).view(B, KV, H // KV, T, T) / math.sqrt(q.shape[-1]) + mask
+        o = torch.softmax(p, -1).view(B, KV, H // KV * T, T) @ v
+        return s.linear(o.view(B, H, T, -1).transpose(1, 2).flatten(2), b + 'attn_output')
+
+    def forward(s, tokens):
+        tokens = torch.as_tensor(tokens)
+        if tokens.dim() == 1:
+            tokens = tokens[None]
+        T = tokens.shape[1]
+        s.eps = s.key('attention.layer_norm_rms_epsilon')
+        rot = s.angles(T)
+        mask = torch.full((T, T), float('-inf'), dtype=s.dtype).triu(1)
+        x = s.w['token_embd.weight'][tokens]
+        for i in range(s.key('block_count')):
+            b = f'blk.{i}.'
+            x = x + s.attention(rms_norm(x, s.w[b + 'attn_norm.weight'], s.eps), b, rot, mask)
+            h = rms_norm(x, s.w[b + 'ffn_norm.weight'], s.eps)
+            x = x + s.linear(F.silu(s.linear(h, b + 'ffn_gate')) * s.linear(h, b + 'ffn_up'), b + 'ffn_down')
+        x = rms_norm(x, s.w['output_norm.weight'], s.eps)
+        return F.linear(x, s.w.get('output.weight', s.w['token_embd.weight']))
+
+    def greedy(s, tokens, n, eos=None):
+        """n greedy ids (fewer if eos is given and comes) and, for each, by how much it beat the second."""
+        out, margin = list(tokens), []
+        with torch.no_grad():
+            while len(margin) < n:
+                v, i = s.forward(out)[0, -1].topk(2)
+                margin.append(float(v[0] - v[1]))
+                out.append(int(i[0]))
+                if out[-1] == eos:
+                    break
+        return out[len(tokens):], margin
