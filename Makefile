@@ -17,7 +17,9 @@ PKG_CONFIG ?= pkg-config
 
 # What apt-get is asked for when it is missing.
 BUILD_PKGS := gcc make pkg-config libc6-dev libpcre2-dev libnuma-dev libjansson-dev
-CHECK_PKGS := $(BUILD_PKGS) perl clang-14 libclang-rt-14-dev valgrind
+CHECK_PKGS := $(BUILD_PKGS) perl clang valgrind xz-utils
+STYLE_PKGS := cppcheck clang-tools
+MODEL      := tests/models/zen5-tiny.gguf
 
 LIBS  := $(shell $(PKG_CONFIG) --libs libpcre2-8 numa 2>/dev/null || echo -lpcre2-8 -lnuma) -lm -lpthread
 TLIBS := -ljansson
@@ -54,12 +56,14 @@ help:
 	@sed -n 's/^#: //p' Makefile
 
 #: make                  library and tools into build/
-#: make demo             installs what is missing, builds, runs zen5-run on the model that ships with the project
-#: make check            installs what is missing, builds, runs every test; last line: N passed, N failed, N skipped
+#: make demo             installs what is missing, builds, runs the model that ships with the project
+#: make check            installs what is missing, builds, runs every test
 #: make install          PREFIX=/usr/local DESTDIR=
-#: make bench            kernels and threads of this machine, in GB/s and GOPS
-#: make style            cppcheck and clang's scan-build over the sources, where installed
+#: make bench            each kernel's GB/s and GOPS on this machine
+#: make style            cppcheck and clang's static analyser, where installed
 #: make clean
+#:
+#: CC=clang  CFLAGS=-O2  SAN=address,undefined  B=build  V=1
 
 # Kernels of a level see exactly the instructions that the level stands for.
 $(B)/kernels/avx2/%.o:   Z5_EXTRA := -mavx2 -mfma -mf16c
@@ -105,10 +109,79 @@ $(FUZZ): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libzen5rt.a
 
 test-bins: $(UNIT) $(BENCH) $(if $(wildcard tests/checkasm/*.c),$(B)/tests/checkasm/checkasm) $(FUZZ)
 
+# ---- packages ----
+
+# $(call packages,LIST): installs those that are missing if it may, else says how.
+define packages
+	$(Q)command -v dpkg-query >/dev/null || exit 0; missing=; \
+	for p in $(1); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	test -n "$$missing" || exit 0; \
+	apt="apt-get install -y --no-install-recommends$$missing"; export DEBIAN_FRONTEND=noninteractive; \
+	if [ $$(id -u) = 0 ]; then sudo=; \
+	elif sudo -n true 2>/dev/null; then sudo="sudo -n"; \
+	else echo "missing packages; run: sudo $$apt" >&2; exit 1; fi; \
+	echo "installing:$$missing"; \
+	$$sudo $$apt >/dev/null 2>&1 || { $$sudo apt-get update >/dev/null && $$sudo $$apt >/dev/null; }
+endef
+
+build-packages:
+	$(call packages,$(BUILD_PKGS))
+
+check-packages:
+	$(call packages,$(CHECK_PKGS))
+
+# ---- demo ----
+
+# A second make, since the first one looked for the libraries before they were there.
+demo: build-packages
+	$(Q)$(MAKE) --no-print-directory all
+	@echo
+	$(B)/zen5-run $(MODEL) --temp 0 -p "Once upon a time" -n 120
+	@echo
+	$(B)/zen5-run $(MODEL) --temp 0 -p "Question: What does a bee make? Answer:"
+
+# ---- tests ----
+
+check: check-packages
+	$(Q)$(MAKE) --no-print-directory all test-bins
+	$(Q)$(MAKE) --no-print-directory all test-bins B=build-asan SAN=address,undefined CFLAGS="-O1 -g"
+	$(Q)$(MAKE) --no-print-directory all test-bins B=build-clang CC=clang
+	$(Q)perl tests/run
+
+bench: $(B)/tests/checkasm/checkasm
+	$(B)/tests/checkasm/checkasm --bench
+
+style:
+	$(call packages,$(STYLE_PKGS))
+	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+		--suppress=missingIncludeSystem -Iinclude -Ilib -I. lib kernels/ref kernels/common.c kernels/dispatch.c tools
+	scan-build --status-bugs -o build/scan $(MAKE) B=build-scan -j2 all
+
+# ---- installation ----
+
+INSTALL := install
+BINDIR  := $(DESTDIR)$(PREFIX)/bin
+LIBDIR  := $(DESTDIR)$(PREFIX)/lib
+MANDIR  := $(DESTDIR)$(PREFIX)/share/man
+
+install: all
+	$(Q)$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include $(MANDIR)/man1
+	$(Q)$(INSTALL) -m 755 $(TOOLS:%=$(B)/%) $(BINDIR)
+	$(Q)$(INSTALL) -m 644 include/zen5rt.h $(DESTDIR)$(PREFIX)/include
+	$(Q)$(INSTALL) -m 644 $(B)/libzen5rt.a $(LIBDIR)
+	$(Q)$(INSTALL) -m 755 $(B)/libzen5rt.so.$(VERSION) $(LIBDIR)
+	$(Q)ln -sf libzen5rt.so.$(VERSION) $(LIBDIR)/libzen5rt.so.$(SOVER)
+	$(Q)ln -sf libzen5rt.so.$(SOVER) $(LIBDIR)/libzen5rt.so
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/zen5rt.pc.in >$(LIBDIR)/pkgconfig/zen5rt.pc
+	$(Q)$(INSTALL) -m 644 Documentation/man/*.1 $(MANDIR)/man1
+
 clean:
-	rm -rf build build-asan build-clang build-fuzz
+	rm -rf build build-asan build-clang build-scan
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all help test-bins clean
+.PHONY: all help demo check bench style install test-bins clean build-packages check-packages
 .DELETE_ON_ERROR:
+.DEFAULT_GOAL := all

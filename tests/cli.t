@@ -1,0 +1,106 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: MIT
+# zen5-run as a user meets it: options, prompts, output, errors. Environment: B, the build directory.
+use strict;
+use warnings;
+use File::Temp qw(tempdir);
+use JSON::PP;
+use Test::More;
+
+my $b = $ENV{B} // 'build';
+my $run = "$b/zen5-run";
+my $model = 'tests/models/zen5-tiny.gguf';
+my $dir = tempdir(CLEANUP => 1);
+
+# Runs a shell command; returns exit status, stdout, stderr.
+sub sh {
+	my ($cmd) = @_;
+	my $status = system('sh', '-c', "{ $cmd\n} >$dir/out 2>$dir/err") ;
+	my @text = map { open my $f, '<:raw', "$dir/$_" or die; local $/; <$f> // '' } qw(out err);
+	return ($status & 127 ? 128 + ($status & 127) : $status >> 8, @text);
+}
+
+# A failure is one line on stderr that matches, nothing on stdout.
+sub fails {
+	my ($cmd, $want, $like, $name) = @_;
+	my ($rc, $out, $err) = sh("$cmd </dev/null");
+	my $lines = () = $err =~ /\n/g;
+	ok($rc == $want && $out eq '' && $err =~ $like && ($lines == 1 || $want == 64), $name)
+		or diag "status $rc, stdout: $out\nstderr: $err";
+}
+
+my ($rc, $out, $err) = sh("$run $model -p 'Once upon a time' --temp 0 -n 20");
+is($rc, 0, 'a prompt');
+like($out, qr/^Once upon a time.{20,}\n\z/s, 'the prompt and its continuation');
+like($err, qr/\Aload [\d.]+ s, prompt \d+ tokens [\d.]+ tok\/s, first token after [\d.]+ s, decode 19 tokens [\d.]+ tok\/s\n\z/,
+     'one line of figures, no progress in a pipe');
+my $text = $out;
+
+(undef, $out) = sh("printf 'Once upon a time' | $run $model --temp 0 -n 20");
+is($out, $text, 'the prompt from a pipe');
+(undef, $out) = sh("printf 'Once upon a time' >$dir/p; $run $model -f $dir/p --temp 0 -n 20");
+is($out, $text, 'the prompt from a file');
+(undef, $out) = sh("$run -m $model --no-display-prompt -p 'Once upon a time' --temp 0 -n 20");
+is("Once upon a time$out", $text, '--no-display-prompt prints what is new');
+(undef, $out) = sh("$run $model -p 'Once upon a time' --temp 1 -n 40 --seed 7");
+my (undef, $again) = sh("$run $model -p 'Once upon a time' --temp 1 -n 40 --seed 7 -t 3 --ubatch 2");
+is($again, $out, 'the same seed, the same text');
+(undef, $again) = sh("$run $model -p 'Once upon a time' --temp 1 -n 40 --seed 8");
+isnt($again, $out, 'another seed, another text');
+
+my ($json) = (sh("$run $model -p 'Once upon a time' --temp 0 -n 20 --json --explain"))[1];
+my $j = eval { decode_json($json) };
+ok($j, '--json is JSON') or diag $json;
+is("Once upon a time$j->{text}\n", $text, 'the same text in JSON');
+is(scalar @{$j->{tokens}}, 20, 'as many tokens as asked');
+is($j->{end}, 'length', 'and why it ended');
+is_deeply([map { $_->{use} } @{$j->{explain}{regions}}], ['weights', 'KV cache', 'scratch'], 'regions');
+ok($j->{explain}{read_bandwidth} > 1e8, 'a bandwidth that was measured');
+ok((grep { $_->{calls} > 0 } @{$j->{explain}{weights}}) > 0, 'kernels that were called');
+
+my $ids = join ',', @{$j->{prompt_tokens}};
+(undef, $out) = sh("$run $model --tokens $ids --temp 0 -n 20 --json");
+is(decode_json($out)->{text}, $j->{text}, '--tokens feeds the same prompt');
+($rc, $out, $err) = sh("$run $model --tokens $ids -n 0 --logits $dir/l");
+ok($rc == 0 && $out eq '' && $err eq '', '-n 0 --logits prints nothing');
+is(-s "$dir/l", 4 * scalar(@{[unpack 'f*', do { open my $f, '<:raw', "$dir/l"; local $/; <$f> }]}), 'and writes floats');
+
+($rc, $out, $err) = sh("$run $model -p 'Once upon a time' --temp 0 -n 8 --explain");
+like($err, qr/level: +\w+\n.*weights.*KV cache.*scratch.*L3 domain \d.*ffn_down.*bandwidth: +[\d.]+ GB\/s.*decode: +[\d.]+ GB\/s/s,
+     '--explain names level, regions, threads, kernels, rates');
+
+# the context: filled exactly, and refused when the prompt is longer
+(undef, $out) = sh("$run $model -p 'Once upon a time' --temp 0 -c 32 --ignore-eos --json");
+$j = decode_json($out);
+is($j->{end}, 'context full', 'generation ends where the context does');
+is(@{$j->{tokens}} + @{$j->{prompt_tokens}}, 33, 'after the last position was used');
+my $long = join ' ', ('word') x 400;
+fails("$run $model -p '$long' -c 64", 1, qr/tokens.*context.*-c/, 'a prompt longer than the context');
+
+fails("$run /nonexistent.gguf -p x", 1, qr/nonexistent\.gguf.*No such file/, 'no such file');
+fails("$run $dir -p x", 1, qr/\Q$dir\E/, 'a directory');
+fails("$run tests/run -p x", 1, qr/tests\/run/, 'a file that is no GGUF');
+fails("$run $model --tokens 1,2,999999", 1, qr/999999.*vocabulary/, 'a token outside the vocabulary');
+fails("$run $model --tokens 1,,2", 1, qr/--tokens/, 'ids that are none');
+fails("$run $model --tokens 1,-2", 1, qr/--tokens/, 'a negative id');
+fails("$run $model -p x --logits /nonexistent/dir/x -n 0", 1, qr/nonexistent/, 'logits that cannot be written');
+fails("ZEN5RT_LEVEL=mmx $run $model -p x", 1, qr/ZEN5RT_LEVEL=mmx.*scalar/, 'an unknown level');
+fails("$run $model -p x -t 0", 64, qr/-t 0/, 'no threads');
+fails("$run $model -p x --temp nan", 64, qr/--temp nan/, 'a temperature that is no number');
+fails("$run $model -p x -n 12x", 64, qr/-n 12x/, 'a number with a tail');
+fails("$run -p x", 64, qr/MODEL/, 'no model');
+fails("$run $model $model -p x", 64, qr/more than one model/, 'two models');
+fails("$run $model -p x -c 1000000000 -n 1", 1, qr/KV cache.*(GiB|memory)/, 'a context that does not fit into memory');
+fails("ulimit -v 65536; $run $model -p x -n 1", 1, qr/zen5-run: /, 'no address space');
+
+($rc, $out, $err) = sh("$run $model -p 'Once' -n 5 --temp 0 >/dev/full");
+ok($rc == 1 && $err =~ /standard output/, 'a full disk is said');
+($rc) = sh("$run $model -p 'Once' -n 300 --temp 0 --ignore-eos | head -c 10 >/dev/null");
+is($rc, 0, 'a closed pipe ends it');
+($rc, $out) = sh("timeout -s INT 1 $run $model -p 'Once' -c 100000 --ignore-eos --temp 1 --seed 3 >$dir/text; echo \$?");
+like($out, qr/^(130|124)$/, 'Ctrl-C ends the answer');
+($rc, $out) = sh("$run --version");
+like($out, qr/^zen5-run \d+\.\d+\.\d+$/, '--version');
+($rc, $out) = sh("$run --help");
+like($out, qr/--top-k.*--explain/s, '--help');
+done_testing;

@@ -1,0 +1,65 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: MIT
+# One answer: logits are the same bytes at every ISA level, thread count and prefill chunk, and for a prompt fed at once
+# or token by token. Environment: B, the build directory.
+use strict;
+use warnings;
+use File::Basename;
+use File::Temp qw(tempdir);
+use Test::More;
+
+my $b = $ENV{B} // 'build';
+my $dir = tempdir(CLEANUP => 1);
+my @levels = qw(scalar avx2 avx512vnni);
+
+sub logits {
+	my ($model, $level, @args) = @_;
+	local $ENV{ZEN5RT_LEVEL} = $level;
+	unlink "$dir/out";
+	system("$b/zen5-run", $model, '-n', 0, '--logits', "$dir/out", @args) == 0 or return undef;
+	open my $f, '<:raw', "$dir/out" or return undef;
+	local $/;
+	return scalar <$f>;
+}
+
+@levels = grep {
+	local $ENV{ZEN5RT_LEVEL} = $_;
+	system("$b/zen5-run /nonexistent -p x 2>&1 | grep -q 'this CPU has no more'") != 0
+} @levels;
+note "levels of this CPU: @levels";
+
+# Every weight type on a shape whose rows do not divide evenly among threads, then what ships.
+my @models;
+for my $type (qw(F32 F16 BF16 Q8_0 Q4_0 Q4_K Q6_K)) {
+	my $m = "$dir/$type.gguf";
+	system("$b/tests/bench/mkmodel", '--shape', 'tiny', '--layers', 1, '--vocab', 333, '--type', $type, '--pure', $m) == 0
+		or die 'mkmodel failed';
+	push @models, $m;
+}
+push @models, grep { -e } 'tests/models/zen5-tiny.gguf', sort glob 'tests/golden/data/*.gguf';
+
+for my $model (@models) {
+	my $name = basename($model, '.gguf');
+	# longer than two chunks of attention, and no multiple of any tile
+	my $tokens = join ',', map { 3 + ($_ * 37) % 200 } 1 .. 141;
+	my $want = logits($model, $levels[-1], '--tokens', $tokens, '-t', 1);
+	ok(defined $want && length $want, "$name: runs") or next;
+	for my $level (@levels) {
+		my @runs = ([1, 1], [3, 7], [8, 512]);
+		push @runs, [2, 64], [5, 140] if $level eq $levels[-1];
+		my @bad;
+		for my $r (@runs) {
+			my ($threads, $ubatch) = @$r;
+			my $got = logits($model, $level, '--tokens', $tokens, '-t', $threads, '--ubatch', $ubatch);
+			push @bad, "$threads threads, chunk $ubatch" unless defined $got && $got eq $want;
+		}
+		ok(!@bad, "$name: the same bytes at $level" . (@bad ? ', but not with ' . join '; ', @bad : ''));
+	}
+	# the prompt's tail decoded instead of prefilled, as generation does: greedy ids must agree
+	my $greedy = `$b/zen5-run $model --tokens $tokens -n 12 --temp 0 --json --ignore-eos`;
+	my $slow = `ZEN5RT_LEVEL=$levels[0] $b/zen5-run $model --tokens $tokens -n 12 --temp 0 --json --ignore-eos -t 8 --ubatch 1`;
+	my ($x) = $greedy =~ /"tokens": \[([^\]]*)\]/;
+	my ($y) = $slow =~ /"tokens": \[([^\]]*)\]/;
+	ok(defined $x && $x eq $y, "$name: the same greedy text");
+}
+done_testing;

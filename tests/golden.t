@@ -1,0 +1,110 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: MIT
+# Models against reference logits and greedy continuations that others computed in float64.
+# The shipped model and the small ones in tests/golden/data always; ../shared/models where it is there.
+# Environment: B, the build directory.
+use strict;
+use warnings;
+use File::Basename;
+use File::Temp qw(tempdir);
+use JSON::PP;
+use List::Util qw(max sum);
+use Test::More;
+
+my $run = ($ENV{B} // 'build') . '/zen5-run';
+my $dir = tempdir(CLEANUP => 1);
+my %kernels = map { $_ => 1 } qw(F32 F16 BF16 Q8_0 Q4_0 Q4_K Q6_K);
+my %archs = map { $_ => 1 } qw(llama qwen2 qwen3);
+
+sub slurp {
+	my ($path) = @_;
+	open my $f, '<:raw', $path or die "$path: $!";
+	local $/;
+	return scalar <$f>;
+}
+
+sub log_softmax {
+	my @x = @_;
+	my $m = max @x;
+	my $l = $m + log sum map { exp($_ - $m) } @x;
+	return map { $_ - $l } @x;
+}
+
+# Differences of log-probabilities.
+sub difference {
+	my ($a, $b) = @_;
+	my @p = log_softmax(@$a);
+	my @q = log_softmax(@$b);
+	return map { abs($p[$_] - $q[$_]) } 0 .. $#p;
+}
+
+# Float weights meet float activations here, so only the order of sums differs from the reference; quantized weights
+# meet 8-bit activations (limits: ../shared/models/README.md).
+sub limits {
+	my ($ref, $types) = @_;
+	return ($ref->{limit}, $ref->{rms_limit} // $ref->{limit}) if defined $ref->{limit};
+	return (1e-4, 1e-4) unless grep { !/^B?F/ } @$types;
+	return $ref->{model} =~ /stories260K/ ? (0.5, 0.1) : (0.3, 0.1);
+}
+
+sub golden {
+	my ($json, $model) = @_;
+	my $ref = decode_json(slurp($json));
+	my $types = $ref->{tensor_types};
+	my @types = ref $types eq 'HASH' ? keys %$types : @$types;
+	my @missing = grep { !$kernels{$_} } @types;
+	my $name = basename($json, '.json');
+
+	push @missing, $ref->{arch} unless $archs{$ref->{arch}};
+	return if @missing;
+	my @want = unpack 'f<*', slurp(dirname($json) . "/$ref->{logits_file}");
+	my ($limit, $rms_limit) = limits($ref, \@types);
+	my @d;
+	my $n = $ref->{n_vocab};
+	for my $i (0 .. $#{$ref->{cases}}) {
+		my $case = $ref->{cases}[$i];
+		my $tokens = join ',', @{$case->{tokens}};
+		unlink "$dir/logits";
+		system($run, $model, '--tokens', $tokens, '--logits', "$dir/logits", '-n', '0') == 0
+			or return fail("$name case $i: exit status $?");
+		my @got = unpack 'f<*', slurp("$dir/logits");
+		@got == $n or return fail("$name case $i: " . @got . " logits, expected $n");
+		push @d, difference([@want[$i * $n .. $i * $n + $n - 1]], \@got);
+		greedy("$name case $i", $model, $tokens, $case, $limit) if $case->{greedy};
+	}
+	my $worst = max @d;
+	my $rms = sqrt(sum(map { $_ * $_ } @d) / @d);
+	# written so that a NaN fails
+	ok($worst <= $limit && $rms <= $rms_limit, sprintf
+	   "%s: log-probabilities differ by %.2g at most (limit %g), RMS %.2g (limit %g)", $name, $worst, $limit,
+	   $rms, $rms_limit);
+}
+
+# Equal at every step that the reference takes with a margin above twice the limit.
+sub greedy {
+	my ($name, $model, $tokens, $case, $limit) = @_;
+	my @want = @{$case->{greedy}};
+	open my $p, '-|', $run, $model, '--tokens', $tokens, '-n', scalar @want, '--temp', 0, '--json', '--ignore-eos'
+		or die "$run: $!";
+	my $out = do { local $/; <$p> };
+	close $p or return fail("$name: greedy run failed");
+	my @got = @{decode_json($out)->{tokens}};
+	my $same = 0;
+	$same++ while $same < @want && $same < @got && $want[$same] == $got[$same];
+	my $ok = $same == @want || grep { $_ < 2 * $limit } @{$case->{greedy_margin}}[0 .. $same];
+	ok($ok, "$name: greedy, $same of " . @want . ' equal' . ($same < @want ? sprintf(
+	   ', then a margin of %.3g', $case->{greedy_margin}[$same]) : ''));
+}
+
+for my $json (sort glob 'tests/golden/data/*.json') {
+	my $model = $json =~ s/json$/gguf/r;
+	$model = 'tests/models/' . basename($model) unless -e $model;
+	golden($json, $model);
+}
+my $shared = '../shared/models';
+if (-d $shared) {
+	golden($_, "$shared/models/" . basename($_, '.json') . '.gguf') for sort glob "$shared/refs/*.json";
+} else {
+	SKIP: { skip '../shared is absent', 1; }
+}
+done_testing;
