@@ -68,6 +68,8 @@ help:
 # Kernels of a level see exactly the instructions that the level stands for.
 $(B)/kernels/avx2/%.o:   Z5_EXTRA := -mavx2 -mfma -mf16c
 $(B)/kernels/avx512/%.o: Z5_EXTRA := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512
+# libc looks for argp_program_version in the program.
+$(B)/tools/%.o: Z5_EXTRA := -fvisibility=default
 # The definition is plain C; -O3 may vectorise it but never reorder a sum.
 $(B)/kernels/%.o: CFLAGS := $(subst -O2,-O3,$(CFLAGS))
 

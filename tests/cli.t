@@ -91,7 +91,7 @@ fails("$run $model -p x -n 12x", 64, qr/-n 12x/, 'a number with a tail');
 fails("$run -p x", 64, qr/MODEL/, 'no model');
 fails("$run $model $model -p x", 64, qr/more than one model/, 'two models');
 fails("$run $model -p x -c 1000000000 -n 1", 1, qr/KV cache.*(GiB|memory)/, 'a context that does not fit into memory');
-fails("ulimit -v 65536; $run $model -p x -n 1", 1, qr/zen5-run: /, 'no address space');
+fails("ulimit -v 65536; $run $model -p x -n 1 -c 100000", 1, qr/zen5-run: /, 'no address space');
 
 ($rc, $out, $err) = sh("$run $model -p 'Once' -n 5 --temp 0 >/dev/full");
 ok($rc == 1 && $err =~ /standard output/, 'a full disk is said');

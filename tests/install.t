@@ -36,9 +36,9 @@ ok "every function of the header is there" sh -c \
 ok "the library neither prints nor exits" sh -c \
 	"! nm -u $b/libzen5rt.a | grep -wE 'printf|puts|putchar|perror|exit|_exit|abort|stdout|stderr|__printf_chk|__fprintf_chk|fprintf'"
 for t in "$dir"/opt/z/bin/*; do
-	name=$(basename "$t")
-	ok "$name --version" sh -c "$t --version | grep -q '^$name [0-9]'"
-	ok "$name --help" sh -c "$t --help | grep -q Usage"
-	ok "$name has a manual page" test -s "$dir/opt/z/share/man/man1/$name.1"
+	tool=$(basename "$t")
+	ok "$tool --version" sh -c "$t --version | grep -q '^$tool [0-9]'"
+	ok "$tool --help" sh -c "$t --help | grep -q Usage"
+	ok "$tool has a manual page" test -s "$dir/opt/z/share/man/man1/$tool.1"
 done
 echo "1..$n"

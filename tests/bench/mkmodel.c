@@ -157,11 +157,13 @@ static uint64_t next(void)
 	return rng ^= rng << 17;
 }
 
-/* Half-precision number near v, v in [2^-14, 1). */
+/* Half-precision number near v, 0 <= v < 1. */
 static uint16_t half(float v)
 {
 	uint32_t u;
 
+	if (v < 6.1035156e-5f)
+		return (uint16_t)(v * 16777216.0f);
 	memcpy(&u, &v, 4);
 	return (uint16_t)((((u >> 23) - 112) << 10) | ((u >> 13) & 1023));
 }
@@ -182,15 +184,13 @@ static void row(uint8_t *p, const struct z5_type_ops *t, size_t k, float sd)
 
 		switch (t->ggml) {
 		case 0: memcpy(p, &v, 4); break;
-		case 1: h = half(v < 0 ? -v : v) | (v < 0 ? 0x8000 : 0);
-			memcpy(p, (v < 0 ? -v : v) < 1e-4f ? (h = 0, &h) : &h, 2);
-			break;
+		case 1: h = half(v < 0 ? -v : v) | (v < 0 ? 0x8000 : 0); memcpy(p, &h, 2); break;
 		case 30: memcpy(p, (uint8_t *)&v + 2, 2); break;
 		case 8: h = half(sd / 74); memcpy(p, &h, 2); break;
 		case 2: h = half(sd / 4.6f); memcpy(p, &h, 2); break;
 		/* a scale of 32 * 7.5 on average, less a minimum of the same size */
 		case 12: h = half(sd / 250); memcpy(p, &h, 2); h = half(sd / 34); memcpy(p + 2, &h, 2); break;
-		case 14: h = half(sd / 1000); memcpy(p + 208, &h, 2); break;
+		case 14: h = half(sd / 1330); memcpy(p + 208, &h, 2); break;
 		}
 	}
 }
