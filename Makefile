@@ -32,6 +32,9 @@ ifneq ($(SAN),)
 Z5_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS   += -fsanitize=$(SAN)
 endif
+ifneq ($(FUZZER),)
+Z5_CFLAGS += -DFUZZER -fsanitize=fuzzer-no-link
+endif
 # gcc 12 knows -Wshadow=local, clang does not
 ifneq ($(findstring clang,$(CC)),)
 Z5_CFLAGS := $(subst -Wshadow=local,-Wshadow,$(Z5_CFLAGS))

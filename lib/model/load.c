@@ -373,11 +373,23 @@ static uint64_t load_decode_bytes(const struct zen5rt_model *m)
 	return bytes;
 }
 
+static int load_whole(const struct gguf *g, struct zen5rt_error *err)
+{
+	uint32_t parts = 1;
+	int ret = gguf_get_u32(g, "split.count", &parts, err);
+
+	if (ret < 0 || parts <= 1)
+		return ret < 0 ? ret : 0;
+	return z5_fail(err, -EINVAL, "%s: one of %u parts of a split model; join them with llama-gguf-split --merge",
+		       gguf_path(g), parts);
+}
+
 static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
 {
 	int ret;
 
-	if ((ret = load_arch(m, ld->g, ld->err)) ||
+	if ((ret = load_whole(ld->g, ld->err)) ||
+	    (ret = load_arch(m, ld->g, ld->err)) ||
 	    (ret = z5_hparams_read(ld->g, m->arch->name, &m->h, ld->err)) ||
 	    (ret = load_name(m, ld->g)) ||
 	    (ret = z5_vocab_read(ld->g, &m->vocab, ld->err)))
