@@ -26,7 +26,8 @@
  *  - The library never prints, never exits, installs no signal handler and keeps
  *    no global state: any number of handles may exist side by side.
  *  - A handle is used by one thread at a time. A struct zen5rt runs one evaluation
- *    at a time; models and sessions of the same zen5rt share its threads.
+ *    at a time: models and sessions of the same zen5rt share its threads, and a second
+ *    caller meanwhile gets -EBUSY.
  *  - What *_new, *_open and *_load return belongs to the caller and is released by
  *    the matching *_free or *_close, which accept NULL. Children first: sessions,
  *    then models, then the zen5rt. Strings that a getter returns live as long as

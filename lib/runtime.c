@@ -215,8 +215,10 @@ int zen5rt_read_bandwidth(struct zen5rt *rt, double *bytes_per_s, struct zen5rt_
 		return ret;
 	b.p = r.addr;
 	b.until = z5_now() + 0.4;
-	z5_pool_run(rt->pool, bandwidth_run, &b);
+	ret = z5_pool_run(rt->pool, bandwidth_run, &b);
 	z5_region_free(&r);
+	if (ret)
+		return z5_fail(err, ret, "another thread is inside this runtime");
 	*bytes_per_s = (double)b.size / b.best;
 	return 0;
 }

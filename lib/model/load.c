@@ -315,7 +315,10 @@ static int load_weights(struct z5_loader *ld)
 		ret = z5_fail(ld->err, -ENOMEM, "out of memory");
 		goto out;
 	}
-	z5_pool_run(m->rt->pool, load_run, &j);
+	if (z5_pool_run(m->rt->pool, load_run, &j)) {
+		ret = z5_fail(ld->err, -EBUSY, "another thread is inside this runtime");
+		goto out;
+	}
 	ret = atomic_load(&j.failed);
 	for (unsigned int i = 0; ret && ld->err && i < n_threads; i++) {
 		if (*j.errors[i].message) {

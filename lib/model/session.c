@@ -169,7 +169,10 @@ int zen5rt_eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, struc
 			return z5_fail(err, -ECANCELED, "cancelled after %zu of %zu tokens", i, n);
 		}
 		step.logits = step.n == left;
-		z5_pool_run(rt->pool, s->m->arch->forward, &step);
+		if (z5_pool_run(rt->pool, s->m->arch->forward, &step)) {
+			s->pos = start;
+			return z5_fail(err, -EBUSY, "another thread is inside this runtime");
+		}
 		s->pos += step.n;
 		i += step.n;
 	}
