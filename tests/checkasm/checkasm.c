@@ -3,11 +3,13 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "../tap.h"
 
@@ -33,18 +35,32 @@ void note(const char *fmt, ...)
 	diag("%s", line);
 }
 
+/* The kernel on trial, for on_fault(). */
+static char on_trial[256] = "scalar";
+
 bool own_kernel(const struct level *l, bool own, const char *fmt, ...)
 {
-	char line[256];
+	char line[200];
 	va_list ap;
 
-	if (own)
-		return true;
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
+	snprintf(on_trial, sizeof(on_trial), "%s %s", l->k->level, line);
+	if (own)
+		return true;
 	skip("%s %s: inherited from %s", l->k->level, line, l->below->level);
 	return false;
+}
+
+/* A fault comes out of a kernel, not out of stdio: printing is safe enough, going on is not. */
+static void on_fault(int sig)
+{
+	ok(false, "%s: %s", on_trial, sig == SIGILL ? "an instruction that the level does not have" :
+	   "memory outside of its buffers, or not aligned");
+	printf("Bail out! signal %d\n", sig);
+	fflush(stdout);
+	_exit(1);
 }
 
 /* ---- memory ---- */
@@ -258,6 +274,9 @@ int main(int argc, char **argv)
 	if (benching)
 		return bench(level);
 
+	signal(SIGSEGV, on_fault);
+	signal(SIGBUS, on_fault);
+	signal(SIGILL, on_fault);
 	z5_kernels_init(&k[0], 0);
 	if (level < 0) {
 		check_types(&k[0]);
