@@ -89,7 +89,7 @@ void z5_special_eog(struct zen5rt_vocab *v)
 	for (uint32_t i = 0; i < v->n_special; i++) {
 		uint32_t id = v->special[i];
 
-		if (v->type[id] == Z5_TOKEN_UNKNOWN || !special_named(v, id, ends))
+		if (!special_named(v, id, ends))
 			continue;
 		v->flag[id] |= Z5_TOKEN_EOG;
 		is_harmony |= special_named(v, id, harmony);

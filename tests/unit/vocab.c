@@ -141,6 +141,26 @@ static struct zen5rt_vocab *spm_vocab(bool prefix)
 	return must();
 }
 
+/* Anything quadratic would run into the alarm that main() sets. */
+static void test_long(const struct zen5rt_vocab *v, const char *name, int64_t want)
+{
+	const size_t len = 400000;
+	int32_t *ids = malloc(len * sizeof(*ids));
+	char *text = malloc(len);
+	int64_t n;
+
+	if (!ids || !text)
+		abort();
+	memset(text, 'a', len);
+	n = zen5rt_tokenize(v, text, len, SPECIAL, ids, len, NULL);
+	ok(n == want, "%s: one word of %zu letters, %ld ids", name, len, (long)n);
+	memset(text, '<', len);
+	n = zen5rt_tokenize(v, text, len, SPECIAL, ids, len, NULL);
+	ok(n >= 0, "%s: as many beginnings of special tokens, %ld ids", name, (long)n);
+	free(text);
+	free(ids);
+}
+
 static void test_spm(void)
 {
 	struct zen5rt_vocab *v = spm_vocab(false);
@@ -170,6 +190,7 @@ static void test_spm(void)
 	for (int i = 0; i < 600; i++)
 		longest[i] = 'a';
 	ok(zen5rt_tokenize(v, longest, 600, 0, NULL, 0, NULL) == 150, "a long word, counted only");
+	test_long(v, "SPM", 100000);
 	ok(zen5rt_tokenize(v, "a", 1, 4, NULL, 0, NULL) == -EINVAL, "unknown flags are refused");
 	ok(zen5rt_tokenize(v, "a", ((size_t)1 << 30) + 1, 0, NULL, 0, NULL) == -EOVERFLOW,
 	   "so is more than 1 GiB");
@@ -195,6 +216,7 @@ static void test_room(void)
 
 	ok(zen5rt_tokenize(v, "b b b b", 7, 0, ids, 2, NULL) == 7 && ids[0] == 14 && ids[1] == 12 &&
 	   ids[2] == -7, "too little room: all counted, none written past it");
+	ok(zen5rt_tokenize(v, "b b b b", 7, BOS, NULL, 0, NULL) == 8, "no room at all: counted");
 	zen5rt_vocab_free(v);
 }
 
@@ -249,11 +271,35 @@ static void test_bpe(void)
 	ok(zen5rt_vocab_is_eog(v, 13) && zen5rt_vocab_is_eog(v, 14) && !zen5rt_vocab_is_eog(v, 16),
 	   "what ends an answer");
 	ok(zen5rt_vocab_bos(v) == -1, "no BOS is made up");
+	test_long(v, "BPE", 400000);
 	zen5rt_vocab_free(v);
 
 	v = bpe_vocab("llama-bpe");
 	CHECK(v, "cab", 0, "15", "llama-bpe takes a whole word that is a token");
 	zen5rt_vocab_free(v);
+}
+
+/* GPT-2: bytes that print are themselves, the others follow from 256 on. */
+static void test_alphabet(void)
+{
+	unsigned int next = 256, wrong = 0;
+
+	for (unsigned int b = 0; b < 256; b++) {
+		bool prints = (b > ' ' && b < 127) || (b > 0xa0 && b != 0xad);
+		unsigned int cp = prints ? b : next++;
+		char c[2] = { (char)cp }, out[2];
+		size_t len = 1;
+
+		if (cp >= 0x80) {
+			c[0] = (char)(0xc0 | cp >> 6);
+			c[1] = (char)(0x80 | (cp & 0x3f));
+			len = 2;
+		}
+		wrong += z5_bpe_decode(c, len, out) != 1 || (uint8_t)out[0] != b;
+	}
+	ok(!wrong, "the alphabet: %u bytes wrong", wrong);
+	ok(z5_bpe_decode(" ", 1, (char[1]){ 0 }) < 0, "a space is not in it");
+	ok(z5_bpe_decode("\xc5\x84", 2, (char[2]){ 0 }) < 0, "nor is what follows the last");
 }
 
 /* Ids cannot tell where words end if nothing merges: each case lists its words. */
@@ -576,8 +622,10 @@ static void test_odd(void)
 
 int main(void)
 {
+	alarm(120);
 	test_spm();
 	test_room();
+	test_alphabet();
 	test_bpe();
 	test_pretok();
 	test_merge();
