@@ -5,7 +5,7 @@
  */
 #include "avx2.h"
 
-/* Columns ahead of the loads, in bytes: several groups are as many streams, short for the hardware's own prefetch. */
+/* Bytes ahead of the loads of one token: with several groups at once, each is a stream of its own. */
 #define AHEAD 1024
 
 /* 16 rows of one column. */

@@ -15,8 +15,8 @@
 /* Tokens that share one look at the weights: 8 sums of 16 bits in registers. */
 #define TILE 4
 
-/* Bytes ahead of the loads when each weight is used once. */
-#define AHEAD 2048
+/* Bytes ahead of the loads of one token: a page, where the prefetch of the hardware stops. */
+#define AHEAD 4096
 
 /* 16 rows; of int32, of int16 pairs or of floats. */
 struct rows {
@@ -51,14 +51,24 @@ AVX2_INLINE struct rows pairs(struct rows w, const int8_t *q)
 	return (struct rows){ _mm256_maddubs_epi16(w.lo, x), _mm256_maddubs_epi16(w.hi, x) };
 }
 
+/*
+ * A sum stays one chain: gcc knows that integer sums may be reordered, makes a tree of the products of a whole block
+ * and spills nearly all of them.
+ */
+AVX2_INLINE struct rows in_order(struct rows a)
+{
+	__asm__("" : "+x"(a.lo), "+x"(a.hi));
+	return a;
+}
+
 AVX2_INLINE struct rows add16(struct rows a, struct rows b)
 {
-	return (struct rows){ _mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi) };
+	return in_order((struct rows){ _mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi) });
 }
 
 AVX2_INLINE struct rows add32(struct rows a, struct rows b)
 {
-	return (struct rows){ _mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi) };
+	return in_order((struct rows){ _mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi) });
 }
 
 /* Both pairs of each row times by, added to 32 bits. */
@@ -254,19 +264,21 @@ AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, siz
 	}
 }
 
-AVX2_INLINE struct rows with_high(struct rows low, struct rows high, int shift)
+/* Quad j + 8p of a half block: its low nibbles and what its line of high bits has for it. p is a constant. */
+AVX2_INLINE struct rows weights_q6_k(const uint8_t *low, const uint8_t *high, int j, const int p)
 {
-	__m256i m = _mm256_set1_epi8(48);
+	const __m256i m = _mm256_set1_epi8(48);
+	struct rows a = masked(line(low + (j + p % 2 * 8) * 64), p / 2 * 4, 15), bits = line(high + j * 64);
 
-	if (shift < 0) {
-		high.lo = _mm256_slli_epi16(high.lo, -shift);
-		high.hi = _mm256_slli_epi16(high.hi, -shift);
-	} else if (shift) {
-		high.lo = _mm256_srli_epi16(high.lo, shift);
-		high.hi = _mm256_srli_epi16(high.hi, shift);
+	if (p < 2) {
+		bits.lo = _mm256_slli_epi16(bits.lo, 4 - 2 * p);
+		bits.hi = _mm256_slli_epi16(bits.hi, 4 - 2 * p);
+	} else if (p == 3) {
+		bits.lo = _mm256_srli_epi16(bits.lo, 2);
+		bits.hi = _mm256_srli_epi16(bits.hi, 2);
 	}
-	return (struct rows){ _mm256_or_si256(low.lo, _mm256_and_si256(high.lo, m)),
-			      _mm256_or_si256(low.hi, _mm256_and_si256(high.hi, m)) };
+	return (struct rows){ _mm256_or_si256(a.lo, _mm256_and_si256(bits.lo, m)),
+			      _mm256_or_si256(a.hi, _mm256_and_si256(bits.hi, m)) };
 }
 
 /* Scales of sub-blocks 2p and 2p + 1, a pair of 16 bits a row. */
@@ -288,7 +300,7 @@ AVX2_INLINE struct rows twice(struct rows p, int odd)
 
 /*
  * Half a block (128 columns, sub-blocks 8h to 8h + 7). Quads j, j + 8, j + 16 and j + 24 share the line of high bits;
- * two neighbours at a time is what 16 bits hold.
+ * two neighbours at a time is what 16 bits hold. Lines are read again for each p: registers are scarcer than loads.
  */
 AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, const int h, const uint8_t *x,
 			   size_t x_stride)
@@ -296,30 +308,16 @@ AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, co
 	const uint8_t *low = w + 16 * h * 64, *high = w + (32 + 8 * h) * 64, *scales = w + 48 * 64 + 128 * h;
 
 	for (int j = 0; j < 8; j += 2) {
-		struct rows sum[4][TILE], v[4];
-
-		for (int o = 0; o < 2; o++) {
-			struct rows a = line(low + (j + o) * 64), c = line(low + (j + o + 8) * 64);
-			struct rows bits = line(high + (j + o) * 64);
-
-			v[0] = with_high(masked(a, 0, 15), bits, -4);
-			v[1] = with_high(masked(c, 0, 15), bits, -2);
-			v[2] = with_high(masked(a, 4, 15), bits, 0);
-			v[3] = with_high(masked(c, 4, 15), bits, 2);
-			for (int p = 0; p < 4; p++) {
-				for (int t = 0; t < nt; t++) {
-					const int8_t *q = (const int8_t *)x + (size_t)t * x_stride + 128 * h +
-							  4 * (j + o + 8 * p);
-
-					sum[p][t] = o ? add16(sum[p][t], pairs(v[p], q)) : pairs(v[p], q);
-				}
-			}
-		}
 		for (int p = 0; p < 4; p++) {
 			struct rows sc = twice(scales_q6_k(scales + 32 * p), j / 4);
+			struct rows v0 = weights_q6_k(low, high, j, p), v1 = weights_q6_k(low, high, j + 1, p);
 
-			for (int t = 0; t < nt; t++)
-				isum[t] = add32(isum[t], widen(sum[p][t], sc));
+			for (int t = 0; t < nt; t++) {
+				const int8_t *q = (const int8_t *)x + (size_t)t * x_stride + 128 * h + 4 * (j + 8 * p);
+				struct rows sum = add16(pairs(v0, q), pairs(v1, q + 4));
+
+				isum[t] = add32(isum[t], widen(sum, sc));
+			}
 		}
 	}
 }

@@ -164,9 +164,13 @@ uint64_t z5_avx2_read(const void *p, size_t n)
 	__m128i v;
 	size_t i = 0;
 
-	for (; i + 128 <= n; i += 128)
+	for (; i + 128 <= n; i += 128) {
+		/* the hardware's prefetch stops at the end of a page: it is the memory that is measured, not that */
+		_mm_prefetch((const char *)b + i + 4096, _MM_HINT_T0);
+		_mm_prefetch((const char *)b + i + 4096 + 64, _MM_HINT_T0);
 		for (int j = 0; j < 4; j++)
 			s[j] = _mm256_xor_si256(s[j], avx2_load(b + i + 32 * j));
+	}
 	if (i < n)
 		for (int j = 0; j < 2; j++)
 			s[j] = _mm256_xor_si256(s[j], avx2_load(b + i + 32 * j));
