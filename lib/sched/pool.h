@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One pool of pinned threads. The caller of z5_pool_run() is thread 0 for the length of the run (pinned
- * and with FTZ/DAZ set for that time, then put back as it was); the other threads belong to the pool and
- * spin a little, then sleep, between runs. No lock and no allocation in run or barrier.
+ * One pool of pinned threads. The caller of z5_pool_run() is thread 0 for the length of the run
+ * (pinned and with FTZ/DAZ set for that time, then put back as it was); the other threads belong
+ * to the pool and spin a little, then sleep, between runs. No lock and no allocation in run or
+ * barrier.
  *
- * A child of fork(2) has none of the threads: it must not touch a pool of its parent, not even free it.
- * Workers block every signal that is sent to the process, so that Ctrl-C reaches the caller; a handler
- * that leaves a run by longjmp(3) breaks the pool.
+ * A child of fork(2) has none of the threads: it must not touch a pool of its parent, not even
+ * free it. Workers block every signal that is sent to the process, so that Ctrl-C reaches the
+ * caller; a handler that leaves a run by longjmp(3) breaks the pool.
  */
 #ifndef Z5_POOL_H
 #define Z5_POOL_H
@@ -28,8 +29,8 @@ struct z5_thread {
 typedef void (*z5_work_fn)(const struct z5_thread *t, void *arg);
 
 /*
- * n threads placed by z5_topo_place(); n == 0: its default. A CPU that may no longer be used leaves its
- * thread unpinned. -EINVAL above Z5_POOL_MAX, -ENOMEM, -EAGAIN, with a line.
+ * n threads placed by z5_topo_place(); n == 0: its default. A CPU that may no longer be used
+ * leaves its thread unpinned. -EINVAL above Z5_POOL_MAX, -ENOMEM, -EAGAIN, with a line.
  */
 int z5_pool_new(const struct z5_topo *topo, unsigned int n, bool pin, struct z5_pool **out,
 		struct zen5rt_error *err);
@@ -46,14 +47,17 @@ const struct z5_thread *z5_pool_thread(const struct z5_pool *p, unsigned int i);
 int z5_pool_run(struct z5_pool *p, z5_work_fn fn, void *arg);
 
 /*
- * Two levels: threads of an L3 domain meet on a line of their own, the last of each domain on a global one.
- * Spins, then sleeps on a futex; with more threads than CPUs sleeps at once. Never yields, which next to
- * another busy process costs whole time slices.
- * Full memory barrier. Only from inside a run, by every thread of the pool.
+ * Two levels: threads of an L3 domain meet on a line of their own, the last of each domain on a
+ * global one. Spins, then sleeps on a futex; with more threads than CPUs sleeps at once. Never
+ * yields, which next to another busy process costs whole time slices. Full memory barrier. Only
+ * from inside a run, by every thread of the pool.
  */
 void z5_barrier(const struct z5_thread *t);
 
-/* The slice of total units (below 2^53) that thread t owns: [*from, *to), sizes differ by at most one. */
+/*
+ * The slice of total units (below 2^53) that thread t owns: [*from, *to), sizes differ by at most
+ * one.
+ */
 static inline void z5_split(const struct z5_thread *t, uint64_t total, uint64_t *from, uint64_t *to)
 {
 	*from = total * t->i / t->n;
