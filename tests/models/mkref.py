@@ -26,17 +26,18 @@ TINY_TEXTS = [
     'Mia had a red kite. She loved her kite very much. One day, Mia took the red kite to',
     '',
     'Question: What is a cache?\nAnswer:',
-    'Long ago, there was a brave little boy named Tom. He lived in an old house in the village. One morning, Tom had '
-    'apples in his bag and went to the forest. There he saw a girl named Anna. Anna was hungry and had nothing to '
-    'eat. "Please take some of my apples," said Tom. Anna smiled and ate the apples. The next day, it rained and Tom '
-    'was cold. Anna came with a blue coat. "You gave me apples, so I give you my coat," said Anna. Tom smiled and '
-    'was not cold any more. He learned that it is good to',
+    'Long ago, there was a brave little boy named Tom. He lived in an old house in the village. One '
+    'morning, Tom had apples in his bag and went to the forest. There he saw a girl named Anna. Anna was '
+    'hungry and had nothing to eat. "Please take some of my apples," said Tom. Anna smiled and ate the '
+    'apples. The next day, it rained and Tom was cold. Anna came with a blue coat. "You gave me apples, so '
+    'I give you my coat," said Anna. Tom smiled and was not cold any more. He learned that it is good to',
     'Unseen w0rds: \u00fcber, \u65e5\u672c \U0001f999 = 3.14!',
 ]
-TINY_NLL = ('Once there was a clever little fox named Dot. She lived in a little hut on a hill. In spring, Dot put a seed '
-            'in the ground. She gave it water every day. "Nothing will grow there," said Paul, a boy who lived near '
-            'her. But Dot did not stop. After many days, a purple flower opened. It was the most beautiful flower of '
-            'all. Paul came to see it. "I was wrong," he said. "Can you teach me?"')
+TINY_NLL = (
+    'Once there was a clever little fox named Dot. She lived in a little hut on a hill. In spring, Dot put '
+    'a seed in the ground. She gave it water every day. "Nothing will grow there," said Paul, a boy who '
+    'lived near her. But Dot did not stop. After many days, a purple flower opened. It was the most '
+    'beautiful flower of all. Paul came to see it. "I was wrong," he said. "Can you teach me?"')
 
 
 def vocabulary(meta):
@@ -85,7 +86,7 @@ def reference(path, out, texts, greedy, steps, nll_text):
 
 
 def verify(ref_path, model):
-    """Largest differences to a reference made by other code: of what is kept in float64, and of the float32 logits."""
+    """Largest differences to a reference made by other code."""
     with open(ref_path) as f:
         ref = json.load(f)
     there = np.fromfile(os.path.join(os.path.dirname(ref_path), ref['logits_file']), '<f4').reshape(-1, ref['n_vocab'])
