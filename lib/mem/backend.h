@@ -23,8 +23,8 @@ struct z5_size_text {
 struct z5_size_text z5_size_text(uint64_t bytes);
 
 /*
- * Maps r->asked bytes of anonymous memory rounded up to whole pages of size page, aligned to it, with a
- * guard page on either side; fills addr, size and page. z5_mem_unmap() is the way back.
+ * Maps r->asked bytes of anonymous memory rounded up to whole pages of size page, aligned to it,
+ * with a guard page on either side; fills addr, size and page. z5_mem_unmap() is the way back.
  */
 int z5_mem_map(struct z5_region *r, uint64_t page, char *why, size_t why_len);
 void z5_mem_unmap(struct z5_region *r);
@@ -35,8 +35,8 @@ void z5_mem_refused(char *why, size_t why_len, uint64_t size, int error);
 bool z5_mem_over_limit(char *why, size_t why_len, uint64_t size);
 
 /*
- * Touches each page by a system call that writes to it and zeroes what it wrote: where a store of our own
- * would end in SIGBUS the call answers -EFAULT.
+ * Touches each page by a system call that writes to it and zeroes what it wrote: where a store of
+ * our own would end in SIGBUS the call answers -EFAULT.
  */
 int z5_mem_touch(void *addr, size_t size, uint64_t page);
 

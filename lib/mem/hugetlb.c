@@ -2,8 +2,9 @@
 /*
  * Pages of hugetlbfs, 1 GiB and 2 MiB, from the pool that the administrator has set aside.
  *
- * mmap(2) reserves them in the pool, but a limit of the hugetlb cgroup, or a cpuset whose nodes have none
- * left, strikes only at the first touch, with SIGBUS. So all are touched here, where it is still an error.
+ * mmap(2) reserves them in the pool, but a limit of the hugetlb cgroup, or a cpuset whose nodes
+ * have none left, strikes only at the first touch, with SIGBUS. So all are touched here, where it
+ * is still an error.
  */
 #include <cpuid.h>
 #include <errno.h>
@@ -51,14 +52,17 @@ static void hugetlb_refused(uint64_t page, uint64_t need, char *why, size_t why_
 	/* Reserved ones are counted free until they are touched, but they are somebody's. */
 	left -= resv > 0 && resv <= left ? resv : 0;
 	if (left < (long long)need) {
-		snprintf(path, sizeof(path), HUGETLB_SYS, (unsigned long long)page >> 10, "nr_hugepages");
-		snprintf(why, why_len, "needs %llu page%s, %lld free of %lld (reserve: echo %lld > %s)",
+		snprintf(path, sizeof(path), HUGETLB_SYS, (unsigned long long)page >> 10,
+			 "nr_hugepages");
+		snprintf(why, why_len,
+			 "needs %llu page%s, %lld free of %lld (reserve: echo %lld > %s)",
 			 (unsigned long long)need, need == 1 ? "" : "s", left, total,
 			 total - left + (long long)need, path);
 	} else if (!z5_mem_over_limit(why, why_len, need * page)) {
-		snprintf(why, why_len, "needs %llu page%s, %lld free of %lld, but not on the nodes that "
-			 "this process may use", (unsigned long long)need, need == 1 ? "" : "s", left,
-			 total);
+		snprintf(why, why_len,
+			 "needs %llu page%s, %lld free of %lld, but not on the nodes that "
+			 "this process may use",
+			 (unsigned long long)need, need == 1 ? "" : "s", left, total);
 	}
 }
 
@@ -89,7 +93,8 @@ static int hugetlb_alloc(struct z5_region *r, uint64_t page, int flag, char *why
 		return -ENOTSUP;
 	}
 	if (__builtin_add_overflow(r->asked, page - 1, &size)) {
-		snprintf(why, why_len, "%zu bytes in whole pages do not fit the address space", r->asked);
+		snprintf(why, why_len, "%zu bytes in whole pages do not fit the address space",
+			 r->asked);
 		return -EOVERFLOW;
 	}
 	size &= ~(page - 1);
@@ -107,9 +112,10 @@ static int hugetlb_alloc(struct z5_region *r, uint64_t page, int flag, char *why
 	ret = hugetlb_populate(addr, size, page);
 	if (ret) {
 		munmap(addr, size);
-		snprintf(why, why_len, "%llu page%s reserved but not to be had: %s (hugetlb limit of "
-			 "the cgroup, or nodes of the cpuset)", (unsigned long long)need,
-			 need == 1 ? "" : "s", strerror(-ret));
+		snprintf(why, why_len,
+			 "%llu page%s reserved but not to be had: %s (hugetlb limit of "
+			 "the cgroup, or nodes of the cpuset)",
+			 (unsigned long long)need, need == 1 ? "" : "s", strerror(-ret));
 		return -ENOMEM;
 	}
 	madvise(addr, size, MADV_DONTDUMP);

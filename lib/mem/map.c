@@ -39,7 +39,8 @@ bool z5_mem_over_limit(char *why, size_t why_len, uint64_t size)
 		used = strtoull(statm, NULL, 10) * sysconf(_SC_PAGESIZE);
 	if (!__builtin_add_overflow(used, size, &sum) && sum <= lim.rlim_cur)
 		return false;
-	snprintf(why, why_len, "needs %s of address space, %s of the limit of %s are in use (ulimit -v)",
+	snprintf(why, why_len,
+		 "needs %s of address space, %s of the limit of %s are in use (ulimit -v)",
 		 z5_size_text(size).s, z5_size_text(used).s, z5_size_text(lim.rlim_cur).s);
 	return true;
 }
@@ -59,7 +60,8 @@ int z5_mem_map(struct z5_region *r, uint64_t page, char *why, size_t why_len)
 
 	if (__builtin_add_overflow(r->asked, page - 1, &size) ||
 	    __builtin_add_overflow(size & ~(page - 1), page + 2 * guard, &total)) {
-		snprintf(why, why_len, "%zu bytes in whole pages do not fit the address space", r->asked);
+		snprintf(why, why_len, "%zu bytes in whole pages do not fit the address space",
+			 r->asked);
 		return -EOVERFLOW;
 	}
 	size &= ~(page - 1);
@@ -73,8 +75,8 @@ int z5_mem_map(struct z5_region *r, uint64_t page, char *why, size_t why_len)
 	from = (uintptr_t)map;
 	addr = (from + guard + page - 1) & ~(uintptr_t)(page - 1);
 	/*
-	 * The guard pages that stay catch a write past the end, and keep the kernel from merging two
-	 * regions into one mapping, whose huge pages could no longer be told apart.
+	 * The guard pages that stay catch a write past the end, and keep the kernel from merging
+	 * two regions into one mapping, whose huge pages could no longer be told apart.
 	 */
 	if (addr - guard > from)
 		munmap(map, addr - guard - from);

@@ -71,8 +71,10 @@ int z5_region_alloc(struct z5_region *r, const char *use, size_t asked, enum z5_
 
 	/* Nothing more to try, or nothing worth trying: the next one would only be killed later. */
 	if (b->name)
-		ret = z5_fail(err, -ENOMEM, "%s: needs %s, %s available (free memory and the limits of the "
-			      "cgroup)%s%s", use, z5_size_text(asked).s, z5_size_text(available).s,
+		ret = z5_fail(err, -ENOMEM,
+			      "%s: needs %s, %s available (free memory and the limits of the "
+			      "cgroup)%s%s",
+			      use, z5_size_text(asked).s, z5_size_text(available).s,
 			      *r->why ? "; " : "", r->why);
 	else
 		ret = z5_fail(err, ret == -EOVERFLOW ? ret : -ENOMEM, "%s: needs %s: %s", use,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Transparent huge pages. Nothing is populated here: the threads that fill the region touch it first, each
- * from its own node. Whether the kernel had 2 MiB pages to give is known only then, and reported by
- * z5_region_page_bytes().
+ * Transparent huge pages. Nothing is populated here: the threads that fill the region touch it
+ * first, each from its own node. Whether the kernel had 2 MiB pages to give is known only then,
+ * and reported by z5_region_page_bytes().
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +15,10 @@
 
 #define THP_SYS	"/sys/kernel/mm/transparent_hugepage"
 
-/* 0, or -ENOTSUP with the reason: the switch of this size rules, unless it says to inherit the general one. */
+/*
+ * 0, or -ENOTSUP with the reason: the switch of this size rules, unless it says to inherit the
+ * general one.
+ */
 static int thp_switch(char *why, size_t why_len)
 {
 	const char *file = THP_SYS "/hugepages-2048kB/enabled";

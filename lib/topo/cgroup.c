@@ -128,8 +128,9 @@ static bool cgroup_own_path(FILE *f, bool v2, const char *controller, char *path
 }
 
 /*
- * A line of /proc/self/mountinfo: "id parent major:minor root mountpoint options [tags] - type source
- * super-options". Only our own path is relative to the hierarchy, root is what is mounted of it.
+ * A line of /proc/self/mountinfo: "id parent major:minor root mountpoint options [tags] - type
+ * source super-options". Only our own path is relative to the hierarchy, root is what is mounted
+ * of it.
  */
 static bool cgroup_mount(char *line, FILE *self, const char *controller, struct cgroup_dir *dir)
 {
@@ -162,8 +163,8 @@ static bool cgroup_mount(char *line, FILE *self, const char *controller, struct 
 	cgroup_unescape(own);
 
 	/*
-	 * Outside what is mounted, or above the root of our namespace ("/.."): the mount point is the
-	 * nearest that we can see.
+	 * Outside what is mounted, or above the root of our namespace ("/.."): the mount point is
+	 * the nearest that we can see.
 	 */
 	len = strcmp(root, "/") ? strlen(root) : 0;
 	if (strncmp(own, root, len) || (own[len] && own[len] != '/') || strstr(own, "/.."))
@@ -252,7 +253,8 @@ static void cgroup_mem(const char *sysroot, const struct cgroup_dir *dir, void *
 	/* v1 writes "none" as the largest number of pages. */
 	if (limit >= INT64_MAX - 65535)
 		return;
-	if (!cgroup_number(sysroot, dir, dir->v2 ? "memory.current" : "memory.usage_in_bytes", &used))
+	if (!cgroup_number(sysroot, dir, dir->v2 ? "memory.current" : "memory.usage_in_bytes",
+			   &used))
 		used = 0;
 	cgroup_read(sysroot, dir, "memory.stat", stat, sizeof(stat));
 	if (dir->v2)

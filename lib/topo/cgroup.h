@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the control groups of this process allow it, v1 and v2, at every level that is visible from here:
- * a container often sees only its own, and then that is the one that binds first.
+ * What the control groups of this process allow it, v1 and v2, at every level that is visible from
+ * here: a container often sees only its own, and then that is the one that binds first.
  *
  * sysroot: "" for the machine itself, or a directory with a recorded proc/ and sys/fs/cgroup/.
  */
@@ -21,8 +21,8 @@ unsigned int z5_cgroup_cpus(const char *sysroot);
 uint64_t z5_cgroup_mem_available(const char *sysroot);
 
 /*
- * Reads the file at sysroot + path, shortened to len - 1 bytes, as a string without its last newline.
- * Returns its length or a negative errno.
+ * Reads the file at sysroot + path, shortened to len - 1 bytes, as a string without its last
+ * newline. Returns its length or a negative errno.
  */
 int z5_read_text(const char *sysroot, const char *path, char *buf, size_t len);
 

@@ -19,8 +19,8 @@
 #define TOPO_SYS	"/sys/devices/system/cpu"
 
 /*
- * A CPU before it is numbered. The keys are the lowest CPU that shares the core or the L3: the kernel's
- * own ids are neither dense nor everywhere unique.
+ * A CPU before it is numbered. The keys are the lowest CPU that shares the core or the L3: the
+ * kernel's own ids are neither dense nor everywhere unique.
  */
 struct topo_raw {
 	int cpu, core_key, l3_key, node;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The CPUs that this process may use, by physical core and L3 domain. From sysfs (cache/, topology/),
- * sched_getaffinity(2), libnuma and the cgroup's CPU quota.
+ * The CPUs that this process may use, by physical core and L3 domain. From sysfs (cache/,
+ * topology/), sched_getaffinity(2), libnuma and the cgroup's CPU quota.
  */
 #ifndef Z5_TOPO_H
 #define Z5_TOPO_H
@@ -30,24 +30,24 @@ struct z5_topo {
 	struct z5_l3 *l3s;
 	unsigned int n_l3s;
 	unsigned int n_cores;
-	unsigned int quota;	/* whole CPUs that the cgroup's quota allows, rounded up; 0: no quota */
+	unsigned int quota;	/* CPUs that the cgroup allows, rounded up; 0: no quota */
 };
 
 /*
- * sysroot: "" for the machine itself, or a directory that holds a recorded sys/devices/system/cpu, and
- * maybe proc/self and sys/fs/cgroup (for tests); then every CPU recorded there as online counts as usable.
- * A machine without an L3 (some VMs, containers) is one domain per package, or one domain. Only -ENOMEM
- * is an error.
+ * sysroot: "" for the machine itself, or a directory that holds a recorded sys/devices/system/cpu,
+ * and maybe proc/self and sys/fs/cgroup (for tests); then every CPU recorded there as online
+ * counts as usable. A machine without an L3 (some VMs, containers) is one domain per package, or
+ * one domain. Only -ENOMEM is an error.
  */
 int z5_topo_read(const char *sysroot, struct z5_topo *t, struct zen5rt_error *err);
 /* Accepts a topology that is all zero. */
 void z5_topo_free(struct z5_topo *t);
 
 /*
- * Chooses CPUs for n threads (0: one per core, at most quota if there is one) into cpus[0..n): cores
- * first, spread evenly over the L3 domains and contiguous within them, SMT siblings only when the cores
- * are used up, CPUs a second time only when n exceeds n_cpus. Returns the number of threads chosen.
- * cpus may be NULL to ask for the number.
+ * Chooses CPUs for n threads (0: one per core, at most quota if there is one) into cpus[0..n):
+ * cores first, spread evenly over the L3 domains and contiguous within them, SMT siblings only
+ * when the cores are used up, CPUs a second time only when n exceeds n_cpus. Returns the number of
+ * threads chosen. cpus may be NULL to ask for the number.
  */
 unsigned int z5_topo_place(const struct z5_topo *t, unsigned int n, const struct z5_cpu **cpus);
 

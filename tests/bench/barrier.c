@@ -39,7 +39,8 @@ static int by_value(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-static void measure(struct z5_pool *p, const char *what, z5_work_fn fn, unsigned int per_run, double seconds)
+static void measure(struct z5_pool *p, const char *what, z5_work_fn fn, unsigned int per_run,
+		    double seconds)
 {
 	static double took[200000];
 	double end = now() + seconds, from = now(), to;
@@ -53,8 +54,8 @@ static void measure(struct z5_pool *p, const char *what, z5_work_fn fn, unsigned
 		from = to;
 	}
 	qsort(took, n, sizeof(*took), by_value);
-	printf("%-8s %8.0f ns median %8.0f ns best %10.0f a second\n", what, took[n / 2] * 1e9, took[0] * 1e9,
-	       n * (double)per_run / (from - begin));
+	printf("%-8s %8.0f ns median %8.0f ns best %10.0f a second\n", what, took[n / 2] * 1e9,
+	       took[0] * 1e9, n * (double)per_run / (from - begin));
 }
 
 int main(int argc, char **argv)

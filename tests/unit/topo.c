@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Topology: machines unfolded from tests/topo/, this one, and none at all. Run from the top directory.
+ * Topology: machines unfolded from tests/topo/, this one, and none at all. Run from the top
+ * directory.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -155,7 +156,8 @@ static int by_number(const void *a, const void *b)
 static bool placed_well(const struct z5_topo *t, unsigned int n)
 {
 	const struct z5_cpu **c = calloc(n, sizeof(*c));
-	unsigned int *cpu = calloc(t->n_cpus, sizeof(*cpu)), *core = calloc(t->n_cores, sizeof(*core));
+	unsigned int *cpu = calloc(t->n_cpus, sizeof(*cpu)),
+		     *core = calloc(t->n_cores, sizeof(*core));
 	unsigned int *l3 = calloc(t->n_l3s, sizeof(*l3)), least = UINT_MAX, i, bad = 0;
 
 	bad += z5_topo_place(t, n, c) != n || z5_topo_place(t, n, NULL) != n;
@@ -240,10 +242,11 @@ static void test_9950x(void)
 	struct z5_topo t = { 0 };
 
 	if (read_machine(name, &t, 32, 16, 2)) {
-		ok(t.l3s[0].bytes == 32 << 20 && t.l3s[1].bytes == 32 << 20 && t.l3s[1].n_cpus == 16 &&
-		   t.l3s[1].n_cores == 8 && t.l3s[1].node == 0, "%s: two times 32 MiB, 8 cores", name);
-		ok(t.cpus[8].cpu == 16 && t.cpus[8].smt == 1 && t.cpus[8].core == 0, "%s: 16 is a sibling of 0",
-		   name);
+		ok(t.l3s[0].bytes == 32 << 20 && t.l3s[1].bytes == 32 << 20 &&
+			   t.l3s[1].n_cpus == 16 && t.l3s[1].n_cores == 8 && t.l3s[1].node == 0,
+		   "%s: two times 32 MiB, 8 cores", name);
+		ok(t.cpus[8].cpu == 16 && t.cpus[8].smt == 1 && t.cpus[8].core == 0,
+		   "%s: 16 is a sibling of 0", name);
 		check_place(&t, name, 1, "0");
 		check_place(&t, name, 5, "0 1 2 8 9");
 		check_place(&t, name, 0, "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15");
@@ -260,8 +263,9 @@ static void test_hx370(void)
 	struct z5_topo t = { 0 };
 
 	if (read_machine(name, &t, 24, 12, 2)) {
-		ok(t.l3s[0].bytes == 16 << 20 && t.l3s[1].bytes == 8 << 20 && t.l3s[0].n_cores == 4 &&
-		   t.l3s[1].n_cores == 8, "%s: 16 MiB with 4 cores, 8 MiB with 8", name);
+		ok(t.l3s[0].bytes == 16 << 20 && t.l3s[1].bytes == 8 << 20 &&
+			   t.l3s[0].n_cores == 4 && t.l3s[1].n_cores == 8,
+		   "%s: 16 MiB with 4 cores, 8 MiB with 8", name);
 		check_place(&t, name, 6, "0 1 2 4 5 6");
 		check_place(&t, name, 10, "0 1 2 3 4 5 6 7 8 9");
 		check_place(&t, name, 14, "0 1 2 3 12 4 5 6 7 8 9 10 11 16");
@@ -293,7 +297,8 @@ static void test_vm(void)
 	struct z5_topo t = { 0 };
 
 	if (read_machine(name, &t, 8, 8, 2)) {
-		ok(!t.l3s[0].bytes && t.l3s[0].node == -1 && t.cpus[4].l3 == 1, "%s: a domain a package", name);
+		ok(!t.l3s[0].bytes && t.l3s[0].node == -1 && t.cpus[4].l3 == 1,
+		   "%s: a domain a package", name);
 		ok(t.quota == 3, "%s: a quota of 2.5 is 3 CPUs (%u)", name, t.quota);
 		check_place(&t, name, 0, "0 1 4");
 		check_place(&t, name, 4, "0 1 4 5");
@@ -307,9 +312,11 @@ static void test_holes(void)
 	struct z5_topo t = { 0 };
 
 	if (read_machine(name, &t, 6, 4, 2)) {
-		ok(t.l3s[0].bytes == 6 << 20 && t.l3s[0].n_cpus == 3, "%s: the L3 is what says level 3", name);
-		ok(t.cpus[0].cpu == 1 && t.cpus[1].cpu == 5 && t.cpus[2].cpu == 2 && t.cpus[2].smt == 1 &&
-		   t.cpus[1].smt == 0, "%s: a lone second thread is a core", name);
+		ok(t.l3s[0].bytes == 6 << 20 && t.l3s[0].n_cpus == 3,
+		   "%s: the L3 is what says level 3", name);
+		ok(t.cpus[0].cpu == 1 && t.cpus[1].cpu == 5 && t.cpus[2].cpu == 2 &&
+			   t.cpus[2].smt == 1 && t.cpus[1].smt == 0,
+		   "%s: a lone second thread is a core", name);
 		ok(t.cpus[4].cpu == 8190 && t.cpus[4].node == 1 && t.cpus[0].node == -1,
 		   "%s: CPU 8190, and nodes where they are known", name);
 		ok(t.quota == 2, "%s: a quota of 1.5 in v1 (%u)", name, t.quota);
@@ -325,13 +332,15 @@ static void test_nothing(void)
 
 	clear();
 	mkdir(root, 0755);
-	ok(!z5_topo_read(root, &t, NULL) && t.n_cpus == 1 && t.n_cores == 1 && t.n_l3s == 1 && sound(&t),
+	ok(!z5_topo_read(root, &t, NULL) && t.n_cpus == 1 && t.n_cores == 1 && t.n_l3s == 1 &&
+		   sound(&t),
 	   "no sysfs at all: one CPU in one domain");
 	check_place(&t, "no sysfs", 3, "0 0 0");
 	z5_topo_free(&t);
 
 	put(CPU_DIR "/online", "0-3\\n");
-	ok(!z5_topo_read(root, &t, NULL) && t.n_cpus == 4 && t.n_cores == 4 && t.n_l3s == 1 && sound(&t),
+	ok(!z5_topo_read(root, &t, NULL) && t.n_cpus == 4 && t.n_cores == 4 && t.n_l3s == 1 &&
+		   sound(&t),
 	   "nothing but the list: four cores in one domain");
 	z5_topo_free(&t);
 
@@ -362,7 +371,8 @@ static void test_quota(void)
 	ok(quota("100000 100000\\n") == 1, "1 CPU");
 	ok(quota("1000 100000\\n") == 1, "a hundredth is 1 CPU");
 	ok(quota("100001 100000\\n") == 2, "a little more than 1 is 2");
-	ok(!quota("") && !quota("\\n") && !quota("5") && !quota("5 0") && !quota("-1 100") && !quota("0 100"),
+	ok(!quota("") && !quota("\\n") && !quota("5") && !quota("5 0") && !quota("-1 100") &&
+		   !quota("0 100"),
 	   "nonsense is no quota");
 	if (unfold("ryzen-9950x")) {
 		quota("400000 100000\\n");
@@ -404,10 +414,12 @@ static void test_here(void)
 
 	if (!ok(!z5_topo_read("", &t, NULL) && sound(&t), "this machine is sound"))
 		return;
-	diag("%u CPUs, %u cores, %u L3 domains, the first of %llu KiB on node %d, quota %u", t.n_cpus,
-	     t.n_cores, t.n_l3s, (unsigned long long)t.l3s[0].bytes >> 10, t.l3s[0].node, t.quota);
+	diag("%u CPUs, %u cores, %u L3 domains, the first of %llu KiB on node %d, quota %u",
+	     t.n_cpus, t.n_cores, t.n_l3s, (unsigned long long)t.l3s[0].bytes >> 10, t.l3s[0].node,
+	     t.quota);
 	if (sched_getaffinity(0, sizeof(mask), mask.set) >= 0)
-		ok((int)t.n_cpus == CPU_COUNT_S(sizeof(mask), mask.set), "as many CPUs as we may use");
+		ok((int)t.n_cpus == CPU_COUNT_S(sizeof(mask), mask.set),
+		   "as many CPUs as we may use");
 	check_all_places(&t, "this machine");
 	z5_topo_free(&t);
 
