@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Attention. Scores: a lane is a position, the sum runs over the dimensions. Output: a lane is a dimension, the sum runs
- * over the positions. Eight registers of sums in both, to hide the latency of their chains.
+ * Attention. Scores: a lane is a position, the sum runs over the dimensions. Output: a lane is a
+ * dimension, the sum runs over the positions. Eight registers of sums in both, to hide the latency
+ * of their chains.
  */
 #include "avx2.h"
 
@@ -11,7 +12,8 @@
 #define GROUPS (Z5_ATTN_CHUNK / 16)
 
 /* ng groups of 16 positions against one query; ng is a constant. */
-AVX2_INLINE void scores(const int ng, float *s, const float *k, size_t hd, const float *q, __m256 scale)
+AVX2_INLINE void scores(const int ng, float *s, const float *k, size_t hd, const float *q,
+			__m256 scale)
 {
 	__m256 acc[2 * GROUPS];
 
@@ -32,8 +34,8 @@ AVX2_INLINE void scores(const int ng, float *s, const float *k, size_t hd, const
 }
 
 /* nv registers of dimensions from the values of valid positions; nv is a constant. */
-AVX2_INLINE void values(const int nv, float *out, const float *v, size_t hd, const float *s, size_t valid,
-			__m256 corr)
+AVX2_INLINE void values(const int nv, float *out, const float *v, size_t hd, const float *s,
+			size_t valid, __m256 corr)
 {
 	__m256 acc[8];
 
@@ -52,7 +54,8 @@ AVX2_INLINE void values(const int nv, float *out, const float *v, size_t hd, con
 static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, size_t valid)
 {
 	_Alignas(32) float s[Z5_ATTN_CHUNK];
-	float *mx = &a->state[2 * query], *l = &a->state[2 * query + 1], *out = a->out[query], m, corr;
+	float *mx = &a->state[2 * query], *l = &a->state[2 * query + 1], *out = a->out[query];
+	float m, corr, sum;
 	const float *k = a->k + p0 * a->hd_k, *v = a->v + p0 * a->hd_v, *q = a->q[query];
 	__m256 scale = _mm256_set1_ps(a->scale), r[2 * GROUPS], top, c;
 	size_t d = 0;
@@ -86,8 +89,9 @@ static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, size_t
 		r[i] = avx2_exp(_mm256_sub_ps(r[i], top));
 		_mm256_store_ps(s + 8 * i, r[i]);
 	}
-	*l = fmaf(*l, corr, avx2_tree_add(_mm256_add_ps(_mm256_add_ps(r[0], r[2]), _mm256_add_ps(r[4], r[6])),
-					  _mm256_add_ps(_mm256_add_ps(r[1], r[3]), _mm256_add_ps(r[5], r[7]))));
+	sum = avx2_tree_add(_mm256_add_ps(_mm256_add_ps(r[0], r[2]), _mm256_add_ps(r[4], r[6])),
+			    _mm256_add_ps(_mm256_add_ps(r[1], r[3]), _mm256_add_ps(r[5], r[7])));
+	*l = fmaf(*l, corr, sum);
 	*mx = m;
 
 	c = _mm256_set1_ps(corr);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Products with float weights: a lane is a row, K runs in order with one fma a column. The chain of fmas of one sum
- * cannot be cut, so what keeps the unit busy is several sums at once: groups times tokens, eight registers or more.
+ * Products with float weights: a lane is a row, K runs in order with one fma a column. The chain of
+ * fmas of one sum cannot be cut, so what keeps the unit busy is several sums at once: groups times
+ * tokens, eight registers or more.
  */
 #include "avx2.h"
 
-/* Bytes ahead of the loads of one token: with several groups at once, each is a stream of its own. */
+/* Bytes ahead of the loads of one token; several groups at once are as many streams. */
 #define AHEAD 1024
 
 /* 16 rows of one column. */
@@ -36,7 +37,8 @@ AVX2_INLINE struct lanes column_bf16(const uint8_t *g, size_t i)
 {
 	const uint8_t *w = g + i / 2 * 64;
 
-	return (struct lanes){ half_bf16(avx2_load(w), i & 1), half_bf16(avx2_load(w + 32), i & 1) };
+	return (struct lanes){ half_bf16(avx2_load(w), i & 1),
+			       half_bf16(avx2_load(w + 32), i & 1) };
 }
 
 AVX2_INLINE struct lanes column(enum z5_type type, const uint8_t *g, size_t i)
@@ -80,8 +82,9 @@ AVX2_INLINE void tile(enum z5_type type, const int ng, const int nt, float *y, s
 	for (; i + 2 <= k; i += 2) {
 		if (nt == 1)
 			for (int g = 0; g < ng; g++)
-				_mm_prefetch((const char *)w + (size_t)g * gb + i * (type == Z5_F32 ? 64 : 32) +
-					     AHEAD, _MM_HINT_T0);
+				_mm_prefetch((const char *)w + (size_t)g * gb +
+						     i * (type == Z5_F32 ? 64 : 32) + AHEAD,
+					     _MM_HINT_T0);
 		step(type, ng, nt, acc, w, gb, xs, i);
 		step(type, ng, nt, acc, w, gb, xs, i + 1);
 	}
@@ -99,8 +102,9 @@ AVX2_INLINE void tile(enum z5_type type, const int ng, const int nt, float *y, s
 }
 
 /* Tokens in fours, twos and one, over ng groups. */
-AVX2_INLINE void tokens(enum z5_type type, const int ng, float *y, size_t y_stride, const uint8_t *w,
-			size_t gb, size_t k, const uint8_t *x, size_t x_stride, size_t n)
+AVX2_INLINE void tokens(enum z5_type type, const int ng, float *y, size_t y_stride,
+			const uint8_t *w, size_t gb, size_t k, const uint8_t *x, size_t x_stride,
+			size_t n)
 {
 	for (; n >= 4 && ng == 1; n -= 4, x += 4 * x_stride, y += 4 * y_stride)
 		tile(type, ng, 4, y, y_stride, w, gb, k, x, x_stride);

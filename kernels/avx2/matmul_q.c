@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Products with quantized weights. AVX2 multiplies bytes only with vpmaddubsw, unsigned by signed, which adds two
- * products and saturates at 16 bits. Every use of it here stays inside, |x| being 127 at most by contract:
+ * Products with quantized weights. AVX2 multiplies bytes only with vpmaddubsw, unsigned by signed,
+ * which adds two products and saturates at 16 bits. Every use of it here stays inside, |x| being
+ * 127 at most by contract:
  *
- *  Q4_0, Q4_K  weights 0..15: 2 * 15 * 127 = 3810 a quad, 8 quads 30480 < 32767. So a block, or sub-block, of 32
- *              columns is summed in 16 bits and widened once.
+ *  Q4_0, Q4_K  weights 0..15: 2 * 15 * 127 = 3810 a quad, 8 quads 30480 < 32767. So a block, or
+ *              sub-block, of 32 columns is summed in 16 bits and widened once.
  *  Q6_K        weights 0..63: 2 * 63 * 127 = 16002 a quad, 2 quads 32004 < 32767.
  *  Q8_0        |w| by x with the sign of w, |w| 128 at most: 2 * 128 * 127 = 32512 < 32767, 1 quad.
  *
@@ -52,8 +53,8 @@ AVX2_INLINE struct rows pairs(struct rows w, const int8_t *q)
 }
 
 /*
- * A sum stays one chain: gcc knows that integer sums may be reordered, makes a tree of the products of a whole block
- * and spills nearly all of them.
+ * A sum stays one chain: gcc knows that integer sums may be reordered, makes a tree of the products
+ * of a whole block and spills nearly all of them.
  */
 AVX2_INLINE struct rows in_order(struct rows a)
 {
@@ -63,12 +64,14 @@ AVX2_INLINE struct rows in_order(struct rows a)
 
 AVX2_INLINE struct rows add16(struct rows a, struct rows b)
 {
-	return in_order((struct rows){ _mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi) });
+	return in_order(
+		(struct rows){ _mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi) });
 }
 
 AVX2_INLINE struct rows add32(struct rows a, struct rows b)
 {
-	return in_order((struct rows){ _mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi) });
+	return in_order(
+		(struct rows){ _mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi) });
 }
 
 /* Both pairs of each row times by, added to 32 bits. */
@@ -112,8 +115,8 @@ AVX2_INLINE void ahead(const uint8_t *p, const int lines)
 
 /* ---- one group against nt tokens; nt is a constant wherever these are inlined ---- */
 
-AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x,
-			   size_t x_stride)
+AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
 {
 	const struct rows one = both(_mm256_set1_epi16(1));
 	const __m256i bias = _mm256_set1_epi8((char)0x80);
@@ -136,8 +139,10 @@ AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, siz
 			for (int t = 0; t < nt; t++) {
 				const int8_t *q = (const int8_t *)x + (size_t)t * x_stride + 32 * b;
 				__m256i a = avx2_quad(q + 4 * j);
-				struct rows p = { _mm256_maddubs_epi16(size.lo, _mm256_sign_epi8(a, v.lo)),
-						  _mm256_maddubs_epi16(size.hi, _mm256_sign_epi8(a, v.hi)) };
+				struct rows p = {
+					_mm256_maddubs_epi16(size.lo, _mm256_sign_epi8(a, v.lo)),
+					_mm256_maddubs_epi16(size.hi, _mm256_sign_epi8(a, v.hi))
+				};
 
 				isum[t] = add32(isum[t], widen(p, one));
 			}
@@ -150,8 +155,8 @@ AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, siz
 	}
 }
 
-AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x,
-			   size_t x_stride)
+AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
 {
 	const struct rows one = both(_mm256_set1_epi16(1));
 	const uint8_t *dw = w + k / 32 * 256;
@@ -168,7 +173,8 @@ AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, siz
 			struct rows low = masked(v, 0, 15), high = masked(v, 4, 15);
 
 			for (int t = 0; t < nt; t++) {
-				const int8_t *q = (const int8_t *)x + (size_t)t * x_stride + 32 * b + 4 * j;
+				const int8_t *q =
+					(const int8_t *)x + (size_t)t * x_stride + 32 * b + 4 * j;
 
 				sum[t] = add16(sum[t], pairs(low, q));
 				sum[t] = add16(sum[t], pairs(high, q + 16));
@@ -186,12 +192,14 @@ AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, siz
 }
 
 /*
- * The 6-bit scales of a block: sc[s] has that of sub-block s in both 16-bit halves of a row's lane, as the multiplier
- * of its pairs; m[p] has the minima of 2p and 2p + 1, as they meet the pair of sums of the activation.
+ * The 6-bit scales of a block: sc[s] has that of sub-block s in both 16-bit halves of a row's lane,
+ * as the multiplier of its pairs; m[p] has the minima of 2p and 2p + 1, as they meet the pair of
+ * sums of the activation.
  */
 AVX2_INLINE void scales_q4_k(const uint8_t *p, struct rows sc[8], struct rows m[4])
 {
-	const __m256i low6 = _mm256_set1_epi8(63), low4 = _mm256_set1_epi8(15), top2 = _mm256_set1_epi8(48);
+	const __m256i low6 = _mm256_set1_epi8(63), low4 = _mm256_set1_epi8(15),
+		      top2 = _mm256_set1_epi8(48);
 	__m256i b[6], s[4], n[4];
 
 	for (int i = 0; i < 6; i++)
@@ -207,7 +215,8 @@ AVX2_INLINE void scales_q4_k(const uint8_t *p, struct rows sc[8], struct rows m[
 	for (int i = 0; i < 4; i++) {
 		/* the rows in an order that the unpacking within 128 bits undoes */
 		__m256i v = _mm256_permute4x64_epi64(s[i], 0xd8);
-		__m256i even = _mm256_and_si256(v, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16(v, 8);
+		__m256i even = _mm256_and_si256(v, _mm256_set1_epi16(255)),
+			odd = _mm256_srli_epi16(v, 8);
 
 		sc[2 * i].lo = _mm256_unpacklo_epi16(even, even);
 		sc[2 * i].hi = _mm256_unpackhi_epi16(even, even);
@@ -218,8 +227,8 @@ AVX2_INLINE void scales_q4_k(const uint8_t *p, struct rows sc[8], struct rows m[
 	}
 }
 
-AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x,
-			   size_t x_stride)
+AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
 {
 	for (size_t b = 0; b < k / 256; b++, w += 36 * 64) {
 		struct rows sc[8], m[4], isum[TILE], sum[2][TILE];
@@ -264,11 +273,12 @@ AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, siz
 	}
 }
 
-/* Quad j + 8p of a half block: its low nibbles and what its line of high bits has for it. p is a constant. */
+/* Quad j + 8p of a half block: its low nibbles with its share of the high bits. p is a constant. */
 AVX2_INLINE struct rows weights_q6_k(const uint8_t *low, const uint8_t *high, int j, const int p)
 {
 	const __m256i m = _mm256_set1_epi8(48);
-	struct rows a = masked(line(low + (j + p % 2 * 8) * 64), p / 2 * 4, 15), bits = line(high + j * 64);
+	struct rows a = masked(line(low + (j + p % 2 * 8) * 64), p / 2 * 4, 15),
+		    bits = line(high + j * 64);
 
 	if (p < 2) {
 		bits.lo = _mm256_slli_epi16(bits.lo, 4 - 2 * p);
@@ -291,7 +301,8 @@ AVX2_INLINE struct rows scales_q6_k(const uint8_t *p)
 /* The even or the odd one of the pair in both halves. */
 AVX2_INLINE struct rows twice(struct rows p, int odd)
 {
-	const __m256i even_at = _mm256_set1_epi64x(0x0504050401000100), odd_at = _mm256_set1_epi64x(0x0706070603020302);
+	const __m256i even_at = _mm256_set1_epi64x(0x0504050401000100),
+		      odd_at = _mm256_set1_epi64x(0x0706070603020302);
 	const __m256i lanes = _mm256_set_epi64x(0x0808080808080808, 0, 0x0808080808080808, 0);
 	__m256i at = _mm256_add_epi8(odd ? odd_at : even_at, lanes);
 
@@ -299,21 +310,25 @@ AVX2_INLINE struct rows twice(struct rows p, int odd)
 }
 
 /*
- * Half a block (128 columns, sub-blocks 8h to 8h + 7). Quads j, j + 8, j + 16 and j + 24 share the line of high bits;
- * two neighbours at a time is what 16 bits hold. Lines are read again for each p: registers are scarcer than loads.
+ * Half a block (128 columns, sub-blocks 8h to 8h + 7). Quads j, j + 8, j + 16 and j + 24 share the
+ * line of high bits; two neighbours at a time is what 16 bits hold. Lines are read again for each
+ * p: registers are scarcer than loads.
  */
-AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, const int h, const uint8_t *x,
-			   size_t x_stride)
+AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, const int h,
+			   const uint8_t *x, size_t x_stride)
 {
-	const uint8_t *low = w + 16 * h * 64, *high = w + (32 + 8 * h) * 64, *scales = w + 48 * 64 + 128 * h;
+	const uint8_t *low = w + 16 * h * 64, *high = w + (32 + 8 * h) * 64,
+		      *scales = w + 48 * 64 + 128 * h;
 
 	for (int j = 0; j < 8; j += 2) {
 		for (int p = 0; p < 4; p++) {
 			struct rows sc = twice(scales_q6_k(scales + 32 * p), j / 4);
-			struct rows v0 = weights_q6_k(low, high, j, p), v1 = weights_q6_k(low, high, j + 1, p);
+			struct rows v0 = weights_q6_k(low, high, j, p),
+				    v1 = weights_q6_k(low, high, j + 1, p);
 
 			for (int t = 0; t < nt; t++) {
-				const int8_t *q = (const int8_t *)x + (size_t)t * x_stride + 128 * h + 4 * (j + 8 * p);
+				const int8_t *q = (const int8_t *)x + (size_t)t * x_stride +
+						  128 * h + 4 * (j + 8 * p);
 				struct rows sum = add16(pairs(v0, q), pairs(v1, q + 4));
 
 				isum[t] = add32(isum[t], widen(sum, sc));
@@ -322,8 +337,8 @@ AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, co
 	}
 }
 
-AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x,
-			   size_t x_stride)
+AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
 {
 	const uint8_t *dw = w + k / 256 * 52 * 64;
 
@@ -332,11 +347,13 @@ AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, siz
 
 		/* the bias first: -32 times the scales by the sums of 16 columns */
 		for (int t = 0; t < nt; t++) {
-			const int8_t *s16 = (const void *)(x + (size_t)t * x_stride + z5_q8_256_s16(k) + 32 * b);
+			const int8_t *s16 = (const void *)(x + (size_t)t * x_stride +
+							   z5_q8_256_s16(k) + 32 * b);
 			struct rows bias = both(_mm256_setzero_si256()), zero = bias;
 
 			for (int p = 0; p < 8; p++)
-				bias = add32(bias, widen(scales_q6_k(w + 48 * 64 + 32 * p), both(avx2_quad(s16 + 4 * p))));
+				bias = add32(bias, widen(scales_q6_k(w + 48 * 64 + 32 * p),
+							 both(avx2_quad(s16 + 4 * p))));
 			isum[t].lo = _mm256_sub_epi32(zero.lo, _mm256_slli_epi32(bias.lo, 5));
 			isum[t].hi = _mm256_sub_epi32(zero.hi, _mm256_slli_epi32(bias.hi, 5));
 		}
@@ -355,10 +372,11 @@ AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, siz
 
 /* ---- groups and tokens ---- */
 
-typedef void (*tile_fn)(const int nt, struct sums *acc, const uint8_t *w, size_t k, const uint8_t *x, size_t x_stride);
+typedef void (*tile_fn)(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			const uint8_t *x, size_t x_stride);
 
-AVX2_INLINE void tile(tile_fn fn, const int nt, float *y, size_t y_stride, const uint8_t *w, size_t k,
-		      const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile(tile_fn fn, const int nt, float *y, size_t y_stride, const uint8_t *w,
+		      size_t k, const uint8_t *x, size_t x_stride)
 {
 	struct sums acc[TILE];
 

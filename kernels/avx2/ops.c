@@ -7,7 +7,8 @@
 /* All ones in the first n of 8 lanes. */
 AVX2_INLINE __m256i first(size_t n)
 {
-	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+	return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
+				  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
 /* Largest |x| as bits: the same in any order, and a NaN is above everything. */
@@ -18,7 +19,8 @@ AVX2_INLINE float largest(const float *x, size_t n)
 	__m128i v;
 
 	for (size_t i = 0; i < n; i += 8)
-		m = _mm256_max_epi32(m, _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(x + i)), abs));
+		m = _mm256_max_epi32(
+			m, _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(x + i)), abs));
 	v = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
 	v = _mm_max_epi32(v, _mm_shuffle_epi32(v, 0x4e));
 	v = _mm_max_epi32(v, _mm_shuffle_epi32(v, 0xb1));
@@ -42,9 +44,11 @@ AVX2_INLINE __m256i quantized32(int8_t *q, const float *x, float inv)
 	__m256i b = _mm256_packs_epi32(quantized8(x + 16, i), quantized8(x + 24, i));
 
 	/* packing is by halves of a register: the quads come out as 0 2 4 6 1 3 5 7 */
-	a = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+	a = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(a, b),
+					_mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 	_mm256_store_si256((__m256i *)q, a);
-	return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), a), _mm256_set1_epi16(1));
+	return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), a),
+				 _mm256_set1_epi16(1));
 }
 
 AVX2_INLINE float inverse(float amax)
@@ -165,7 +169,7 @@ uint64_t z5_avx2_read(const void *p, size_t n)
 	size_t i = 0;
 
 	for (; i + 128 <= n; i += 128) {
-		/* the hardware's prefetch stops at the end of a page: it is the memory that is measured, not that */
+		/* the hardware's prefetch stops at the end of a page, and would be measured */
 		_mm_prefetch((const char *)b + i + 4096, _MM_HINT_T0);
 		_mm_prefetch((const char *)b + i + 4096 + 64, _MM_HINT_T0);
 		for (int j = 0; j < 4; j++)

@@ -21,8 +21,12 @@ static bool same(const struct level *l, const struct case_of_attn *c)
 {
 	const float *q[MAX_Q];
 	float *want[MAX_Q], *got[MAX_Q], *qs, *ys, *zs, *k, *v;
-	struct z5_attn a = { .hd_k = c->hd_k, .hd_v = c->hd_v, .scale = 1.0f / sqrtf((float)c->hd_k),
-			     .n_q = c->n_q, .q = q, .n_kv = c->n_kv };
+	struct z5_attn a = { .hd_k = c->hd_k,
+			     .hd_v = c->hd_v,
+			     .scale = 1.0f / sqrtf((float)c->hd_k),
+			     .n_q = c->n_q,
+			     .q = q,
+			     .n_kv = c->n_kv };
 	size_t most = 0, n_k, n_v, n_out = c->n_q * c->hd_v, i;
 
 	for (i = 0; i < c->n_q; i++)
@@ -60,12 +64,13 @@ static bool same(const struct level *l, const struct case_of_attn *c)
 	i = differ(ys, zs, n_out);
 	if (i == n_out && guards_whole(SLOT_Z) && guards_whole(SLOT_AUX2))
 		return true;
-	note("hd_k %zu, hd_v %zu, n_q %u, n_kv[0] %u, most %zu, %s%s", c->hd_k, c->hd_v, c->n_q, c->n_kv[0],
-	     most, shape_name(c->shape), i == n_out ? ": written outside of out or state" : "");
+	note("hd_k %zu, hd_v %zu, n_q %u, n_kv[0] %u, most %zu, %s%s", c->hd_k, c->hd_v, c->n_q,
+	     c->n_kv[0], most, shape_name(c->shape),
+	     i == n_out ? ": written outside of out or state" : "");
 	if (i < n_out)
 		note("query %zu (sees %u), dimension %zu: ref %08x (%g), %s %08x (%g)", i / c->hd_v,
-		     c->n_kv[i / c->hd_v], i % c->hd_v, z5_f32_bits(ys[i]), (double)ys[i], l->k->level,
-		     z5_f32_bits(zs[i]), (double)zs[i]);
+		     c->n_kv[i / c->hd_v], i % c->hd_v, z5_f32_bits(ys[i]), (double)ys[i],
+		     l->k->level, z5_f32_bits(zs[i]), (double)zs[i]);
 	return false;
 }
 
@@ -79,8 +84,10 @@ static bool all_same(const struct level *l)
 		for (size_t j = 0; j < sizeof(hd_v) / sizeof(*hd_v); j++) {
 			for (unsigned int shape = 0; shape < N_SHAPES; shape++) {
 				for (unsigned int n_q = 1; n_q <= MAX_Q; n_q++) {
-					c = (struct case_of_attn){ hd_k[i], hd_v[j], n_q, { 0 },
-								   (enum shape)shape, rnd_below(2) };
+					c = (struct case_of_attn){
+						hd_k[i], hd_v[j], n_q, { 0 },
+						(enum shape)shape, rnd_below(2)
+					};
 					for (unsigned int q = 0; q < n_q; q++)
 						c.n_kv[q] = 1 + rnd_below(rnd_below(2) ? 200 : 20);
 					if (!same(l, &c))

@@ -48,7 +48,8 @@ static int by_value(const void *a, const void *b)
 
 static void *memory(size_t n)
 {
-	void *p = mmap(NULL, n + (2 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, n + (2 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
 
 	if (p == MAP_FAILED) {
 		perror("checkasm");
@@ -63,7 +64,8 @@ static void *memory(size_t n)
 static void bench_matmul(const struct z5_kernels *k, enum z5_type t, uint8_t *w)
 {
 	const struct z5_type_ops *ops = &z5_types[t];
-	size_t gb = ops->group_bytes(WIDTH), groups = MATRIX / gb, part, act = z5_act_bytes(ops->act, WIDTH);
+	size_t gb = ops->group_bytes(WIDTH), groups = MATRIX / gb, part,
+	       act = z5_act_bytes(ops->act, WIDTH);
 	size_t row = WIDTH / ops->block * ops->bytes;
 	uint8_t *x = memory(PREFILL * act), *src = malloc(Z5_GROUP * row);
 	float *y = memory(PREFILL * groups * Z5_GROUP * sizeof(float));
@@ -83,8 +85,8 @@ static void bench_matmul(const struct z5_kernels *k, enum z5_type t, uint8_t *w)
 	part = (size_t)(PREFILL_TIME / (now() - start) * 4);
 	part = part < 1 ? 1 : part > groups ? groups : part;
 	many = TIME(k->matmul[t](y, groups * Z5_GROUP, w, WIDTH, 0, part, x, act, PREFILL));
-	printf("%-12s matmul %-5s from %-12s %8.2f GB/s at n 1 %9.1f GOPS at n %d\n", k->level, ops->name,
-	       k->matmul_level[t], (double)(groups * gb) / one * 1e-9,
+	printf("%-12s matmul %-5s from %-12s %8.2f GB/s at n 1 %9.1f GOPS at n %d\n", k->level,
+	       ops->name, k->matmul_level[t], (double)(groups * gb) / one * 1e-9,
 	       2.0 * (double)(part * Z5_GROUP) * WIDTH * PREFILL / many * 1e-9, PREFILL);
 }
 
@@ -98,19 +100,24 @@ static void bench_ops(const struct z5_kernels *k, uint8_t *w)
 	fill_floats(x, WIDTH, SHAPE_NORMAL);
 	fill_floats(z, WIDTH, SHAPE_NORMAL);
 	s = TIME(for (int i = 0; i < 100; i++) k->quant[Z5_ACT_Q8_32](a, x, WIDTH)) / 100;
-	printf("%-12s quant q8_32    %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6, sizeof(x) / s * 1e-9);
+	printf("%-12s quant q8_32    %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6,
+	       sizeof(x) / s * 1e-9);
 	s = TIME(for (int i = 0; i < 100; i++) k->quant[Z5_ACT_Q8_256](a, x, WIDTH)) / 100;
-	printf("%-12s quant q8_256   %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6, sizeof(x) / s * 1e-9);
+	printf("%-12s quant q8_256   %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6,
+	       sizeof(x) / s * 1e-9);
 	s = TIME(for (int i = 0; i < 100; i++) k->rmsnorm(y, x, z, WIDTH, 1e-5f)) / 100;
-	printf("%-12s rmsnorm        %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6, sizeof(x) / s * 1e-9);
+	printf("%-12s rmsnorm        %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6,
+	       sizeof(x) / s * 1e-9);
 	s = TIME(for (int i = 0; i < 100; i++) {
 		memcpy(y, x, sizeof(x));
 		k->silu_mul(y, z, WIDTH);
 	}) / 100;
-	printf("%-12s silu_mul       %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6, sizeof(x) / s * 1e-9);
+	printf("%-12s silu_mul       %d floats %10.2f us %8.2f GB/s\n", k->level, WIDTH, s * 1e6,
+	       sizeof(x) / s * 1e-9);
 	s = TIME(sink = k->read(w, MATRIX));
 	(void)sink;
-	printf("%-12s read           32 MiB      %10.2f us %8.2f GB/s\n", k->level, s * 1e6, MATRIX / s * 1e-9);
+	printf("%-12s read           32 MiB      %10.2f us %8.2f GB/s\n", k->level, s * 1e6,
+	       MATRIX / s * 1e-9);
 }
 
 static void bench_attn(const struct z5_kernels *k, size_t hd, unsigned int n_q, uint8_t *mem)
@@ -119,8 +126,16 @@ static void bench_attn(const struct z5_kernels *k, size_t hd, unsigned int n_q, 
 	float *f = (float *)mem, q_mem[4 * 128], out_mem[4 * 128], state[8], *out[4];
 	const float *q[4];
 	uint32_t n_kv[4] = { N_KV, N_KV, N_KV, N_KV };
-	struct z5_attn a = { .k = f, .v = f + N_KV * hd, .hd_k = hd, .hd_v = hd, .scale = 1.0f / sqrtf((float)hd),
-			     .n_q = n_q, .q = q, .n_kv = n_kv, .out = out, .state = state };
+	struct z5_attn a = { .k = f,
+			     .v = f + N_KV * hd,
+			     .hd_k = hd,
+			     .hd_v = hd,
+			     .scale = 1.0f / sqrtf((float)hd),
+			     .n_q = n_q,
+			     .q = q,
+			     .n_kv = n_kv,
+			     .out = out,
+			     .state = state };
 	double s;
 
 	fill_floats(f, 2 * N_KV * hd, SHAPE_NORMAL);
@@ -130,8 +145,9 @@ static void bench_attn(const struct z5_kernels *k, size_t hd, unsigned int n_q, 
 		out[i] = out_mem + i * hd;
 	}
 	s = TIME(for (int i = 0; i < 10; i++) k->attn(&a)) / 10;
-	printf("%-12s attn           hd %3zu n_q %u n_kv %d %8.2f us %8.2f GB/s of KV %8.2f GFLOPS\n", k->level, hd, n_q,
-	       N_KV, s * 1e6, (double)(2 * N_KV * hd * sizeof(float)) / s * 1e-9,
+	printf("%-12s attn           hd %3zu n_q %u n_kv %d %8.2f us %8.2f GB/s of KV %8.2f "
+	       "GFLOPS\n",
+	       k->level, hd, n_q, N_KV, s * 1e6, (double)(2 * N_KV * hd * sizeof(float)) / s * 1e-9,
 	       4.0 * N_KV * (double)(hd * n_q) / s * 1e-9);
 }
 

@@ -56,8 +56,9 @@ bool own_kernel(const struct level *l, bool own, const char *fmt, ...)
 /* A fault comes out of a kernel, not out of stdio: printing is safe enough, going on is not. */
 static void on_fault(int sig)
 {
-	ok(false, "%s: %s", on_trial, sig == SIGILL ? "an instruction that the level does not have" :
-	   "memory outside of its buffers, or not aligned");
+	ok(false, "%s: %s", on_trial,
+	   sig == SIGILL ? "an instruction that the level does not have"
+			 : "memory outside of its buffers, or not aligned");
 	printf("Bail out! signal %d\n", sig);
 	fflush(stdout);
 	_exit(1);
@@ -78,8 +79,10 @@ void *guarded(enum slot slot, size_t n, bool high)
 	uint8_t *base = slots[slot].base;
 
 	if (!base) {
-		base = mmap(NULL, SLOT_BYTES + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (base == MAP_FAILED || mprotect(base + PAGE, SLOT_BYTES, PROT_READ | PROT_WRITE)) {
+		base = mmap(NULL, SLOT_BYTES + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0);
+		if (base == MAP_FAILED ||
+		    mprotect(base + PAGE, SLOT_BYTES, PROT_READ | PROT_WRITE)) {
 			printf("Bail out! no memory\n");
 			exit(1);
 		}
@@ -101,7 +104,8 @@ void *guarded(enum slot slot, size_t n, bool high)
 
 bool guards_whole(enum slot slot)
 {
-	const uint8_t *p = slots[slot].lo == slots[slot].base ? slots[slot].hi : slots[slot].lo - MARGIN;
+	const uint8_t *p =
+		slots[slot].lo == slots[slot].base ? slots[slot].hi : slots[slot].lo - MARGIN;
 
 	for (int i = 0; i < MARGIN; i++)
 		if (p[i] != CANARY)
@@ -164,8 +168,8 @@ float rnd_special(void)
 uint16_t rnd_special_half(void)
 {
 	static const uint16_t bits[] = {
-		0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x0400, 0x8400, 0x3c00, 0xbc00, 0x7bff, 0xfbff,
-		0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xffff,
+		0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x0400, 0x8400, 0x3c00,
+		0xbc00, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xffff,
 	};
 	size_t i = rnd_below(2 * sizeof(bits) / sizeof(*bits));
 
@@ -215,7 +219,7 @@ void fill_floats(float *x, size_t n, enum shape shape)
 		case SHAPE_BITS:
 			f = rnd_any_float();
 			break;
-		case SHAPE_RARE:	/* one special among many: most of the result stays finite */
+		case SHAPE_RARE: /* one special among many: most of the result stays finite */
 			f = rnd_below(50) ? rnd_normal() : rnd_special();
 			break;
 		default:

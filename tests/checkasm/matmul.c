@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Matrix products: weights and activations at the ends of their ranges, every tile remainder, every border. */
+/* Matrix products: quanta at the ends of their ranges, every tile remainder, every border. */
 #include "checkasm.h"
 
 #include <stdio.h>
@@ -63,7 +63,8 @@ static void put_quanta(uint8_t *p, size_t n, uint8_t min, uint8_t max, unsigned 
 static void fill_float_weight(uint8_t *p, enum z5_type type, unsigned int shape)
 {
 	static const enum shape shapes[N_WEIGHT_SHAPES] = {
-		SHAPE_NORMAL, SHAPE_DENORMAL, SHAPE_HUGE, SHAPE_SPECIAL, SHAPE_ZERO, SHAPE_RARE, SHAPE_BITS,
+		SHAPE_NORMAL, SHAPE_DENORMAL, SHAPE_HUGE, SHAPE_SPECIAL,
+		SHAPE_ZERO,   SHAPE_RARE,     SHAPE_BITS,
 	};
 	float f;
 	uint32_t u;
@@ -108,8 +109,9 @@ void fill_weights(uint8_t *p, enum z5_type type, size_t rows, size_t k, unsigned
 	const struct z5_type_ops *ops = &z5_types[type];
 
 	for (size_t i = 0; i < rows * (k / ops->block); i++, p += ops->bytes) {
-		/* Within a matrix of ends whole blocks are at one of them too: the sums that are the largest. */
-		unsigned int s = shape == WEIGHT_ENDS && rnd_below(2) ? WEIGHT_MIN + rnd_below(2) : shape;
+		/* in a matrix of ends some whole blocks are at one of them: the largest sums */
+		unsigned int s =
+			shape == WEIGHT_ENDS && rnd_below(2) ? WEIGHT_MIN + rnd_below(2) : shape;
 
 		switch (type) {
 		case Z5_Q8_0:
@@ -129,7 +131,8 @@ void fill_weights(uint8_t *p, enum z5_type type, size_t rows, size_t k, unsigned
 		case Z5_Q6_K:
 			put_quanta(p, 128, 0x00, 0xff, s);
 			put_quanta(p + 128, 64, 0x00, 0xff, s);
-			put_quanta(p + 192, 16, 0x80, s == WEIGHT_MAX && rnd_below(2) ? 0x80 : 0x7f, s);
+			put_quanta(p + 192, 16, 0x80, s == WEIGHT_MAX && rnd_below(2) ? 0x80 : 0x7f,
+				   s);
 			put16(p + 208, scale_of(shape));
 			break;
 		default:
@@ -169,7 +172,8 @@ static int sum_of(const int8_t *q, size_t n)
 void fill_act(const struct z5_kernels *ref, void *x, enum z5_act act, size_t k, unsigned int shape)
 {
 	static const enum shape shapes[N_ACT_SHAPES] = {
-		SHAPE_NORMAL, SHAPE_HUGE, SHAPE_DENORMAL, SHAPE_SPECIAL, SHAPE_ZERO, SHAPE_BITS, SHAPE_RARE,
+		SHAPE_NORMAL, SHAPE_HUGE, SHAPE_DENORMAL, SHAPE_SPECIAL,
+		SHAPE_ZERO,   SHAPE_BITS, SHAPE_RARE,
 	};
 	size_t block = act == Z5_ACT_Q8_32 ? 32 : 256;
 	int8_t *q = x;
@@ -256,7 +260,8 @@ static bool same(const struct level *l, const struct shape_of_case *c)
 	i = differ(want, got, y_n);
 	if (i == y_n && whole)
 		return true;
-	note("k %zu, groups [%zu, %zu) of %zu, %zu tokens, x_stride %zu, y_stride %zu, weights %s, activations %s, %s",
+	note("k %zu, groups [%zu, %zu) of %zu, %zu tokens, x_stride %zu, y_stride %zu, weights %s, "
+	     "activations %s, %s",
 	     c->k, c->g0, c->g1, c->groups, c->n, x_stride, y_stride, weight_names[c->weights],
 	     act_names[c->act], c->high ? "high" : "low");
 	if (!whole)
@@ -283,7 +288,8 @@ static void randomise(struct shape_of_case *c)
 
 static bool all_same(const struct level *l, enum z5_type type)
 {
-	static const size_t float_k[] = { 1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 64, 127, 172, 513 };
+	static const size_t float_k[] = { 1, 2, 3, 4, 7, 8, 15, 16, 17, 31,
+					  32, 33, 64, 127, 172, 513 };
 	static const size_t blocks[] = { 1, 2, 3, 4, 5, 7, 8, 16, 33 };
 	bool floats = z5_types[type].block == 1;
 	size_t n_k = floats ? sizeof(float_k) / sizeof(*float_k) : sizeof(blocks) / sizeof(*blocks);

@@ -16,14 +16,15 @@ static void explain(const struct level *l, const float *want, const float *got, 
 /* ---- quant ---- */
 
 /*
- * x / d falls on or right beside n + 1/2. The largest value is 127 in every second block, where ties are exact; in the
- * others the product with the inverse and a division go different ways.
+ * x / d falls on or right beside n + 1/2. The largest value is 127 in every second block, where
+ * ties are exact; in the others the product with the inverse and a division go different ways.
  */
 static void fill_ties(float *x, size_t n, size_t block)
 {
 	for (size_t b = 0; b < n; b += block) {
-		float amax = b / block % 2 || rnd_below(2) ? 127.0f * (1.0f + (float)rnd_below(1 << 20) / (1 << 20)) :
-							     127.0f;
+		float amax = b / block % 2 || rnd_below(2)
+				     ? 127.0f * (1.0f + (float)rnd_below(1 << 20) / (1 << 20))
+				     : 127.0f;
 
 		for (size_t i = b; i < b + block; i++) {
 			float tie = ((float)((int)rnd_below(254) - 127) + 0.5f) * (amax / 127.0f);
@@ -34,7 +35,8 @@ static void fill_ties(float *x, size_t n, size_t block)
 	}
 }
 
-static bool same_quant(const struct level *l, enum z5_act act, size_t k, unsigned int shape, bool high)
+static bool same_quant(const struct level *l, enum z5_act act, size_t k, unsigned int shape,
+		       bool high)
 {
 	size_t block = act == Z5_ACT_Q8_32 ? 32 : 256, n = z5_act_bytes(act, k), at, sums;
 	float *x = guarded(SLOT_X, k * sizeof(float), high);
@@ -55,8 +57,8 @@ static bool same_quant(const struct level *l, enum z5_act act, size_t k, unsigne
 	/* planes are compared one by one: what pads them to 64 bytes is nobody's */
 	for (size_t i = 0; i < k; i++) {
 		if (want[i] != got[i]) {
-			note("k %zu, %s, x[%zu] = %08x: q ref %d, %s %d", k, name, i, z5_f32_bits(x[i]),
-			     (int8_t)want[i], l->k->level, (int8_t)got[i]);
+			note("k %zu, %s, x[%zu] = %08x: q ref %d, %s %d", k, name, i,
+			     z5_f32_bits(x[i]), (int8_t)want[i], l->k->level, (int8_t)got[i]);
 			return false;
 		}
 	}
@@ -96,10 +98,13 @@ static bool all_quant(const struct level *l, enum z5_act act)
 
 /* ---- rmsnorm ---- */
 
-static bool same_rmsnorm(const struct level *l, size_t n, enum shape shape, float eps, bool inplace, bool high)
+static bool same_rmsnorm(const struct level *l, size_t n, enum shape shape, float eps, bool inplace,
+			 bool high)
 {
-	float *x = guarded(SLOT_X, n * sizeof(float), high), *w = guarded(SLOT_W, n * sizeof(float), high);
-	float *want = guarded(SLOT_Y, n * sizeof(float), high), *got = guarded(SLOT_Z, n * sizeof(float), high);
+	float *x = guarded(SLOT_X, n * sizeof(float), high),
+	      *w = guarded(SLOT_W, n * sizeof(float), high);
+	float *want = guarded(SLOT_Y, n * sizeof(float), high),
+	      *got = guarded(SLOT_Z, n * sizeof(float), high);
 	size_t i;
 
 	fill_floats(x, n, shape);
@@ -111,8 +116,8 @@ static bool same_rmsnorm(const struct level *l, size_t n, enum shape shape, floa
 	i = differ(want, got, n);
 	if (i == n && guards_whole(SLOT_Z))
 		return true;
-	note("n %zu, %s, eps %g%s%s", n, shape_name(shape), (double)eps, inplace ? ", in place" : "",
-	     i == n ? ": written outside of y" : "");
+	note("n %zu, %s, eps %g%s%s", n, shape_name(shape), (double)eps,
+	     inplace ? ", in place" : "", i == n ? ": written outside of y" : "");
 	if (i < n)
 		explain(l, want, got, i);
 	return false;
@@ -126,8 +131,8 @@ static bool all_rmsnorm(const struct level *l)
 		size_t n = i <= 40 ? i : more[i - 41];
 
 		for (int run = 0; run < 4 * N_SHAPES; run++)
-			if (!same_rmsnorm(l, n, (enum shape)(run / 4), run % 3 ? 1e-5f : 0.0f, run & 1,
-					  run & 2))
+			if (!same_rmsnorm(l, n, (enum shape)(run / 4), run % 3 ? 1e-5f : 0.0f,
+					  run & 1, run & 2))
 				return false;
 	}
 	return true;
@@ -135,9 +140,11 @@ static bool all_rmsnorm(const struct level *l)
 
 /* ---- silu_mul ---- */
 
-static bool same_silu(const struct level *l, size_t n, const float *src, enum shape shape, bool high)
+static bool same_silu(const struct level *l, size_t n, const float *src, enum shape shape,
+		      bool high)
 {
-	float *want = guarded(SLOT_Y, n * sizeof(float), high), *got = guarded(SLOT_Z, n * sizeof(float), high);
+	float *want = guarded(SLOT_Y, n * sizeof(float), high),
+	      *got = guarded(SLOT_Z, n * sizeof(float), high);
 	float *u = guarded(SLOT_X, n * sizeof(float), high);
 	size_t i;
 
@@ -157,7 +164,8 @@ static bool same_silu(const struct level *l, size_t n, const float *src, enum sh
 	i = differ(want, got, n);
 	if (i == n && guards_whole(SLOT_Z))
 		return true;
-	note("n %zu, %s%s", n, src ? "sweep" : shape_name(shape), i == n ? ": written outside of g" : "");
+	note("n %zu, %s%s", n, src ? "sweep" : shape_name(shape),
+	     i == n ? ": written outside of g" : "");
 	if (i < n)
 		explain(l, want, got, i);
 	return false;
@@ -187,10 +195,12 @@ static bool all_silu(const struct level *l)
 			if (!same_silu(l, i, NULL, (enum shape)(run / 4), run & 1))
 				return false;
 	/*
-	 * Every magnitude and both signs; then each float where 1 + exp(-x) is exp(-x), so that nothing hides a
-	 * rounding of the exponential: the inner steps of the polynomial show in one of thousands.
+	 * Every magnitude and both signs; then each float where 1 + exp(-x) is exp(-x), so that
+	 * nothing hides a rounding of the exponential: the inner steps of the polynomial show in
+	 * one of thousands.
 	 */
-	return sweep(l, 0, UINT32_MAX, 16001) && sweep(l, z5_f32_bits(-17.0f), z5_f32_bits(-89.0f), 1);
+	return sweep(l, 0, UINT32_MAX, 16001) &&
+	       sweep(l, z5_f32_bits(-17.0f), z5_f32_bits(-89.0f), 1);
 }
 
 /* ---- read ---- */

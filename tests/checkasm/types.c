@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The definition itself, against something that shares no code with it: blocks read as ggml's documentation describes
- * them, products summed in double precision, exponentials of the C library.
+ * The definition itself, against something that shares no code with it: blocks read as ggml's
+ * documentation describes them, products summed in double precision, exponentials of the C library.
  */
 #include "checkasm.h"
 
@@ -62,7 +62,8 @@ static double column_q4_k(const uint8_t *row, size_t i)
 static double column_q6_k(const uint8_t *row, size_t i)
 {
 	const uint8_t *b = row + i / 256 * 210;
-	size_t n = i % 256 / 128, l = i % 32, part = i % 128 / 32;	/* as dequantize_row_q6_K() counts */
+	size_t n = i % 256 / 128, l = i % 32,
+	       part = i % 128 / 32; /* as dequantize_row_q6_K() counts */
 	const uint8_t *ql = b + n * 64, *qh = b + 128 + n * 32;
 	const int8_t *sc = (const int8_t *)b + 192 + n * 8;
 	int lo = ql[part % 2 * 32 + l], hi = qh[l] >> (2 * part) & 3;
@@ -145,8 +146,8 @@ static bool unpacks(enum z5_type type, size_t k, size_t rows, unsigned int shape
 		}
 		good = i == k && guards_whole(SLOT_Y);
 		if (!good && i < k)
-			note("k %zu, row %zu of %zu, column %zu: %08x, unpacked %08x", k, r, rows, i,
-			     z5_f32_bits(want[i]), z5_f32_bits(got[i]));
+			note("k %zu, row %zu of %zu, column %zu: %08x, unpacked %08x", k, r, rows,
+			     i, z5_f32_bits(want[i]), z5_f32_bits(got[i]));
 	}
 	free(want);
 	return good;
@@ -162,11 +163,15 @@ static double act_value(enum z5_act act, const uint8_t *x, size_t k, size_t i)
 		memcpy(&f, x + 4 * i, 4);
 		return f;
 	}
-	memcpy(&f, x + (act == Z5_ACT_Q8_32 ? z5_q8_32_d(k) + i / 32 * 4 : z5_q8_256_d(k) + i / 256 * 4), 4);
+	memcpy(&f,
+	       x + (act == Z5_ACT_Q8_32 ? z5_q8_32_d(k) + i / 32 * 4
+					: z5_q8_256_d(k) + i / 256 * 4),
+	       4);
 	return (double)f * (int8_t)x[i];
 }
 
-static bool multiplies(const struct z5_kernels *ref, enum z5_type type, size_t k, unsigned int act_shape)
+static bool multiplies(const struct z5_kernels *ref, enum z5_type type, size_t k,
+		       unsigned int act_shape)
 {
 	const struct z5_type_ops *ops = &z5_types[type];
 	size_t act = z5_act_bytes(ops->act, k), n = 3, y_n = (ROWS + 15) / 16 * 16;
@@ -193,8 +198,9 @@ static bool multiplies(const struct z5_kernels *ref, enum z5_type type, size_t k
 			}
 			good = fabs(got - sum) <= 1e-6 * size;
 			if (!good)
-				note("k %zu, token %zu, row %zu: %.9g, in double %.9g, of terms that sum to %g", k, t,
-				     r, got, sum, size);
+				note("k %zu, token %zu, row %zu: %.9g, in double %.9g, of terms "
+				     "that sum to %g",
+				     k, t, r, got, sum, size);
 		}
 	}
 	free(row);
@@ -219,7 +225,8 @@ static bool quantizes(const struct z5_kernels *ref, enum z5_act act, size_t k)
 			double v = act_value(act, a, k, i);
 
 			if (fabs(v - x[i]) > amax / 127 * 0.50001) {
-				note("x[%zu] = %g became %g, largest of the block %g", i, (double)x[i], v, amax);
+				note("x[%zu] = %g became %g, largest of the block %g", i,
+				     (double)x[i], v, amax);
 				return false;
 			}
 		}
@@ -235,7 +242,8 @@ void check_types(const struct z5_kernels *ref)
 
 	for (int t = 0; t < Z5_N_TYPES; t++) {
 		bool floats = z5_types[t].block == 1, good = true;
-		size_t n_k = floats ? sizeof(float_k) / sizeof(*float_k) : sizeof(blocks) / sizeof(*blocks);
+		size_t n_k = floats ? sizeof(float_k) / sizeof(*float_k)
+				    : sizeof(blocks) / sizeof(*blocks);
 
 		for (size_t i = 0; i < n_k; i++) {
 			size_t k = floats ? float_k[i] : blocks[i] * z5_types[t].block;
@@ -248,12 +256,16 @@ void check_types(const struct z5_kernels *ref)
 		good = true;
 		for (size_t i = 0; i < n_k; i++)
 			for (unsigned int a = 0; a < 2 && good; a++)
-				good = multiplies(ref, (enum z5_type)t, (floats ? float_k[i] : blocks[i] * z5_types[t].block),
-						  a && !floats ? ACT_RANDOM : ACT_QUANT);
-		check(good, "scalar matmul %s is the product of unpack_row and the activation", z5_types[t].name);
+				good = multiplies(
+					ref, (enum z5_type)t,
+					(floats ? float_k[i] : blocks[i] * z5_types[t].block),
+					a && !floats ? ACT_RANDOM : ACT_QUANT);
+		check(good, "scalar matmul %s is the product of unpack_row and the activation",
+		      z5_types[t].name);
 	}
 	for (int i = 0; i < 2; i++)
-		check(quantizes(ref, acts[i], 2048), "scalar quant %s is within half a step", names[i]);
+		check(quantizes(ref, acts[i], 2048), "scalar quant %s is within half a step",
+		      names[i]);
 }
 
 /* ---- exp ---- */
@@ -266,7 +278,8 @@ void check_exp(void)
 	for (uint32_t sign = 0; sign < 2; sign++) {
 		for (uint32_t u = 0x00800000; u <= (sign ? lo & 0x7fffffff : hi); u += 509) {
 			float x = z5_bits_f32(u | sign << 31);
-			double e = exp(x), ulp = ldexp(1, ilogb(e) - 23), err = fabs(z5_exp(x) - e) / ulp;
+			double e = exp(x), ulp = ldexp(1, ilogb(e) - 23),
+			       err = fabs(z5_exp(x) - e) / ulp;
 
 			if (err > worst) {
 				worst = err;
@@ -278,6 +291,7 @@ void check_exp(void)
 	check(worst <= 1, "exp is within 1 ulp");
 	check(z5_exp(0) == 1 && z5_exp(-0.0f) == 1, "exp(0) is 1");
 	check(z5_exp(-INFINITY) == 0 && z5_exp(-88) == 0, "exp is 0 below its range");
-	check(z5_exp(INFINITY) == z5_exp(Z5_EXP_HI) && isfinite(z5_exp(INFINITY)), "exp is finite above its range");
+	check(z5_exp(INFINITY) == z5_exp(Z5_EXP_HI) && isfinite(z5_exp(INFINITY)),
+	      "exp is finite above its range");
 	check(isnan(z5_exp(NAN)), "exp(NaN) is NaN");
 }
