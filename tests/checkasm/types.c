@@ -276,7 +276,9 @@ void check_exp(void)
 	double worst = 0;
 
 	for (uint32_t sign = 0; sign < 2; sign++) {
-		for (uint32_t u = 0x00800000; u <= (sign ? lo & 0x7fffffff : hi); u += u < 0x39800000 ? 509 : 7) {
+		uint32_t end = sign ? lo & 0x7fffffff : hi;
+
+		for (uint32_t u = 0x00800000; u <= end; u += u < 0x39800000 ? 509 : 7) {
 			float x = z5_bits_f32(u | sign << 31);
 			double e = exp(x), ulp = ldexp(1, ilogb(e) - 23),
 			       err = fabs(z5_exp(x) - e) / ulp;
