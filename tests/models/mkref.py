@@ -52,14 +52,15 @@ def vocabulary(meta):
 def reference(path, out, texts, greedy, steps, nll_text):
     torch.set_grad_enabled(False)
     g, name = Gguf(path), os.path.basename(path)[:-5]
-    v, m, m32 = vocabulary(g.meta), Model.load(path), Model.load(path, torch.float32)
+    v, m, m32, m8 = vocabulary(g.meta), Model.load(path), Model.load(path, torch.float32), Model.load(path, act8=True)
     types = {t for _, t, _ in g.info.values()}
-    cases, logits, drift = [], [], 0.0
+    cases, logits, logits8, drift = [], [], [], 0.0
     for i, text in enumerate(texts):
         ids = v.encode(text)
         y = m.forward(ids)[0, -1]
         drift = max(drift, float((y - m32.forward(ids)[0, -1]).abs().max()))
         logits.append(y.numpy())
+        logits8.append(m8.forward(ids)[0, -1].numpy())
         c = {'text': text, 'tokens': ids, 'argmax': int(y.argmax()), 'logit_max': float(y.max()),
              'logsumexp': float(torch.logsumexp(y, 0))}
         if i in greedy:
@@ -79,6 +80,11 @@ def reference(path, out, texts, greedy, steps, nll_text):
            'nll': {'tokens': ids, 'mean': float(nll.mean()), 'per_token': [round(float(x), 6) for x in nll]},
            'float32_vs_float64_max_abs': drift}
     np.stack(logits).astype('<f4').tofile(os.path.join(out, ref['logits_file']))
+    if not exact:
+        # The same with inputs rounded to 8 bits, as a runtime does: a much sharper test of everything else. limit8 is
+        # for the median case, since in some a value next to the middle of two steps is rounded the other way.
+        ref |= {'logits8_file': name + '.logits8.f32', 'limit8': 1e-4}
+        np.stack(logits8).astype('<f4').tofile(os.path.join(out, ref['logits8_file']))
     with open(os.path.join(out, name + '.json'), 'w') as f:
         json.dump(ref, f, separators=(',', ':'))
         f.write('\n')

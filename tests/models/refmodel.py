@@ -9,29 +9,43 @@ import math
 import torch
 import torch.nn.functional as F
 
-from gguf import Gguf
+from gguf import BLOCK, Gguf
 
 
 def rms_norm(x, w, eps):
     return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + eps) * w
 
 
+def round_blocks(x, n):
+    """x as blocks of n 8-bit numbers with a scale each: what a runtime's integer products see of it."""
+    b = x.unflatten(-1, (-1, n))
+    d = b.abs().amax(-1, keepdim=True) / 127
+    return torch.where(d > 0, torch.round(b / d) * d, b).flatten(-2)
+
+
 class Model:
-    def __init__(s, meta, weights, dtype=torch.float64):
-        s.meta, s.w, s.dtype = meta, weights, dtype
+    """act8: {weight: block} of the matrices whose input is rounded to 8 bits first; {}: none is."""
+
+    def __init__(s, meta, weights, dtype=torch.float64, act8={}):
+        s.meta, s.w, s.dtype, s.act8 = meta, weights, dtype, act8
         s.arch = meta['general.architecture']
         assert s.arch in ('llama', 'qwen2', 'qwen3'), s.arch
 
     @classmethod
-    def load(cls, path, dtype=torch.float64):
+    def load(cls, path, dtype=torch.float64, act8=False):
         g = Gguf(path)
-        return cls(g.meta, {n: torch.from_numpy(g.tensor(n)).to(dtype) for n in g.info}, dtype)
+        # the input's blocks are as long as the weights'
+        block = {n: BLOCK[t][0] for n, (_, t, _) in g.info.items() if act8 and BLOCK[t][0] > 1}
+        return cls(g.meta, {n: torch.from_numpy(g.tensor(n)).to(dtype) for n in g.info}, dtype, block)
 
     def key(s, name, default=None):
         return s.meta.get(f'{s.arch}.{name}', default)
 
     def linear(s, x, name):
-        return F.linear(x, s.w[name + '.weight'], s.w.get(name + '.bias'))
+        name += '.weight'
+        if name in s.act8:
+            x = round_blocks(x, s.act8[name])
+        return F.linear(x, s.w[name], s.w.get(name[:-6] + 'bias'))
 
     def angles(s, T):
         """cos and sin of the rotary angles, [T, n_rot/2]; always made in float64."""
@@ -89,7 +103,7 @@ class Model:
             h = rms_norm(x, s.w[b + 'ffn_norm.weight'], s.eps)
             x = x + s.linear(F.silu(s.linear(h, b + 'ffn_gate')) * s.linear(h, b + 'ffn_up'), b + 'ffn_down')
         x = rms_norm(x, s.w['output_norm.weight'], s.eps)
-        return F.linear(x, s.w.get('output.weight', s.w['token_embd.weight']))
+        return s.linear(x, 'output' if 'output.weight' in s.w else 'token_embd')
 
     def greedy(s, tokens, n, eos=None):
         """n greedy ids (fewer if eos is given and comes) and, for each, by how much it beat the second."""
