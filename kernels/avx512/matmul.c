@@ -6,72 +6,104 @@
 #include "avx512.h"
 
 /*
- * How far ahead of the one-token loop its weights are asked for: hardware prefetchers stop at 4 KiB, and the
- * stream is all that counts there.
+ * A tile is ng groups by nt tokens, one of them 1. Many tokens share one pass over a group's weights. A lone token
+ * takes several groups side by side instead: what it costs is the stream of weights, and a core reads four streams
+ * half as fast again as one (its prefetchers follow each of them on its own; measured in Documentation/performance.rst).
  */
-#define AHEAD 3072
+#define LONE_GROUPS 4
+#define TILE_ARGS float *y, size_t ys, const uint8_t *w, size_t gb, size_t k, const uint8_t *x, size_t xs, \
+		  const int ng, const int nt
 
-AVX512_INLINE void ahead(const uint8_t *p, size_t bytes, const int nt)
+/* Asks for what a lone token's stream holds next: hardware prefetchers stop at each 4 KiB. In bytes. */
+#define AHEAD 1024
+
+AVX512_INLINE void ahead(const uint8_t *p, size_t lines, const int nt)
 {
 	if (nt == 1)
-		for (size_t i = 0; i < bytes; i += 64)
-			_mm_prefetch((const char *)p + AHEAD + i, _MM_HINT_T0);
+		for (size_t i = 0; i < lines; i++)
+			_mm_prefetch((const char *)p + AHEAD + 64 * i, _MM_HINT_T0);
+}
+
+AVX512_INLINE void tile_zero(__m512 *acc, const int n)
+{
+	for (int i = 0; i < n; i++)
+		acc[i] = _mm512_setzero_ps();
+}
+
+AVX512_INLINE void tile_store(float *y, size_t ys, const __m512 *acc, const int ng, const int nt)
+{
+	for (int g = 0; g < ng; g++)
+		for (int t = 0; t < nt; t++)
+			_mm512_storeu_ps(y + t * ys + g * Z5_GROUP, acc[g * nt + t]);
+}
+
+/*
+ * s + the 32 columns in v times those at q. For a lone token in two chains: with no other work between them, eight
+ * vpdpbusd that wait for each other are what the core would wait for.
+ */
+AVX512_INLINE __m512i dot32(__m512i s, const __m512i *v, const uint8_t *q, const int nt)
+{
+	__m512i s1 = _mm512_setzero_si512();
+
+	if (nt > 1) {
+		for (int j = 0; j < 8; j++)
+			s = _mm512_dpbusd_epi32(s, v[j], avx512_quad(q + 4 * j));
+		return s;
+	}
+	for (int j = 0; j < 8; j += 2) {
+		s = _mm512_dpbusd_epi32(s, v[j], avx512_quad(q + 4 * j));
+		s1 = _mm512_dpbusd_epi32(s1, v[j + 1], avx512_quad(q + 4 * j + 4));
+	}
+	return _mm512_add_epi32(s, s1);
 }
 
 /* ---- Q8_0, Q4_0: weights are stored + 128 and + 8, so a block's sum starts from -128 and -8 times that of x ---- */
 
-AVX512_INLINE void tile_block32(float *y, size_t ys, const uint8_t *w, size_t k, const uint8_t *x,
-				size_t xs, const int nt, const bool nibbles)
+AVX512_INLINE void tile_block32(TILE_ARGS, const bool nibbles)
 {
 	const size_t nb = k / 32, line = nibbles ? 256 : 512;
 	const size_t od = z5_q8_32_d(k), on = z5_q8_32_nsum(k);
-	const uint8_t *d = w + nb * line;
 	__m512 acc[AVX512_TILE];
 
-	for (int t = 0; t < nt; t++)
-		acc[t] = _mm512_setzero_ps();
-	for (size_t b = 0; b < nb; b++, w += line) {
-		const __m512 dw = avx512_halves(d + 32 * b);
-		__m512i v[8];
+	tile_zero(acc, ng * nt);
+	for (size_t b = 0; b < nb; b++) {
+		for (int g = 0; g < ng; g++) {
+			const uint8_t *wb = w + g * gb + b * line;
+			const __m512 dw = avx512_halves(w + g * gb + nb * line + 32 * b);
+			__m512i v[8];
 
-		ahead(w, line, nt);
-		if (nibbles) {
-			const __m512i low = _mm512_set1_epi8(15);
+			ahead(wb, nibbles ? 4 : 8, nt);
+			for (int j = 0; j < (nibbles ? 4 : 8); j++) {
+				const __m512i low = _mm512_set1_epi8(15);
 
-			for (int j = 0; j < 4; j++) {
-				__m512i u = avx512_load(w + 64 * j);
-
-				v[j] = _mm512_and_si512(u, low);
-				v[j + 4] = _mm512_and_si512(_mm512_srli_epi16(u, 4), low);
+				v[j] = avx512_load(wb + 64 * j);
+				if (nibbles) {
+					v[j + 4] = _mm512_and_si512(_mm512_srli_epi16(v[j], 4), low);
+					v[j] = _mm512_and_si512(v[j], low);
+				}
 			}
-		} else {
-			for (int j = 0; j < 8; j++)
-				v[j] = avx512_load(w + 64 * j);
-		}
-		for (int t = 0; t < nt; t++) {
-			const uint8_t *xt = x + t * xs;
-			__m512i s = _mm512_slli_epi32(avx512_quad(xt + on + 4 * b), nibbles ? 3 : 7);
-			__m512 dx = _mm512_set1_ps(*(const alias_f32 *)(xt + od + 4 * b));
+			for (int t = 0; t < nt; t++) {
+				const uint8_t *xt = x + t * xs;
+				__m512i s = _mm512_slli_epi32(avx512_quad(xt + on + 4 * b), nibbles ? 3 : 7);
+				__m512 dx = _mm512_set1_ps(*(const alias_f32 *)(xt + od + 4 * b));
+				__m512 *a = &acc[g * nt + t];
 
-			for (int j = 0; j < 8; j++)
-				s = _mm512_dpbusd_epi32(s, v[j], avx512_quad(xt + 32 * b + 4 * j));
-			acc[t] = _mm512_fmadd_ps(_mm512_mul_ps(dw, dx), _mm512_cvtepi32_ps(s), acc[t]);
+				s = dot32(s, v, xt + 32 * b, nt);
+				*a = _mm512_fmadd_ps(_mm512_mul_ps(dw, dx), _mm512_cvtepi32_ps(s), *a);
+			}
 		}
 	}
-	for (int t = 0; t < nt; t++)
-		_mm512_storeu_ps(y + t * ys, acc[t]);
+	tile_store(y, ys, acc, ng, nt);
 }
 
-AVX512_INLINE void tile_q8_0(float *y, size_t ys, const uint8_t *w, size_t k, const uint8_t *x,
-			     size_t xs, const int nt)
+AVX512_INLINE void tile_q8_0(TILE_ARGS)
 {
-	tile_block32(y, ys, w, k, x, xs, nt, false);
+	tile_block32(y, ys, w, gb, k, x, xs, ng, nt, false);
 }
 
-AVX512_INLINE void tile_q4_0(float *y, size_t ys, const uint8_t *w, size_t k, const uint8_t *x,
-			     size_t xs, const int nt)
+AVX512_INLINE void tile_q4_0(TILE_ARGS)
 {
-	tile_block32(y, ys, w, k, x, xs, nt, true);
+	tile_block32(y, ys, w, gb, k, x, xs, ng, nt, true);
 }
 
 /* ---- Q4_K ---- */
@@ -96,58 +128,64 @@ AVX512_INLINE __m512i pair_u8(const uint8_t *p)
 	return _mm512_cvtepu8_epi16(_mm256_load_si256((const __m256i *)p));
 }
 
-AVX512_INLINE void tile_q4_k(float *y, size_t ys, const uint8_t *w, size_t k, const uint8_t *x,
-			     size_t xs, const int nt)
+AVX512_INLINE void tile_q4_k(TILE_ARGS)
 {
 	const size_t od = z5_q8_256_d(k), os = z5_q8_256_s32(k);
 	const __m512i low = _mm512_set1_epi8(15);
-	uint8_t sc[128] __attribute__((aligned(64))), m[128] __attribute__((aligned(64)));
+	uint8_t sc[4][128] __attribute__((aligned(64))), m[4][128] __attribute__((aligned(64)));
 	__m512 acc[AVX512_TILE];
 	__m512i sum[AVX512_TILE];
 
-	for (int t = 0; t < nt; t++)
-		acc[t] = _mm512_setzero_ps();
-	for (size_t b = 0; b < k / 256; b++, w += 36 * 64) {
-		const __m512 d = avx512_halves(w + 35 * 64), dmin = avx512_halves(w + 35 * 64 + 32);
+	tile_zero(acc, ng * nt);
+	for (size_t b = 0; b < k / 256; b++) {
+		const uint8_t *wb = w + b * 36 * 64;
 
-		ahead(w, 36 * 64, nt);
-		q4_k_scales(w + 32 * 64, sc, m);
-		for (int t = 0; t < nt; t++)
-			sum[t] = _mm512_setzero_si512();
+		for (int g = 0; g < ng; g++) {
+			ahead(wb + g * gb + 32 * 64, 4, nt);
+			q4_k_scales(wb + g * gb + 32 * 64, sc[g], m[g]);
+		}
+		for (int i = 0; i < ng * nt; i++)
+			sum[i] = _mm512_setzero_si512();
+#pragma GCC unroll 8
 		for (int s = 0; s < 8; s++) {
-			const __m512i pair = pair_u8(sc + s / 2 * 32);
-			const __m512i scale = s % 2 ? _mm512_srli_epi32(pair, 16)
-						    : _mm512_and_si512(pair, _mm512_set1_epi32(0xffff));
-			__m512i v[8];
+			for (int g = 0; g < ng; g++) {
+				const uint8_t *lines = wb + g * gb + s / 2 * 512;
+				const __m512i pair = pair_u8(sc[g] + s / 2 * 32);
+				const __m512i scale = s % 2 ? _mm512_srli_epi32(pair, 16) :
+						      _mm512_and_si512(pair, _mm512_set1_epi32(0xffff));
+				__m512i v[8];
 
-			for (int j = 0; j < 8; j++) {
-				__m512i u = avx512_load(w + (s / 2 * 8 + j) * 64);
+				ahead(lines, s % 2 ? 0 : 8, nt);
+				for (int j = 0; j < 8; j++) {
+					__m512i u = avx512_load(lines + j * 64);
 
-				v[j] = _mm512_and_si512(s % 2 ? _mm512_srli_epi16(u, 4) : u, low);
-			}
-			for (int t = 0; t < nt; t++) {
-				const uint8_t *q = x + t * xs + b * 256 + s * 32;
-				__m512i dot = _mm512_setzero_si512();
+					v[j] = _mm512_and_si512(s % 2 ? _mm512_srli_epi16(u, 4) : u, low);
+				}
+				for (int t = 0; t < nt; t++) {
+					const uint8_t *q = x + t * xs + b * 256 + s * 32;
+					__m512i dot = dot32(_mm512_setzero_si512(), v, q, nt);
+					__m512i *a = &sum[g * nt + t];
 
-				for (int j = 0; j < 8; j++)
-					dot = _mm512_dpbusd_epi32(dot, v[j], avx512_quad(q + 4 * j));
-				sum[t] = _mm512_add_epi32(sum[t], _mm512_mullo_epi32(dot, scale));
+					*a = _mm512_add_epi32(*a, _mm512_mullo_epi32(dot, scale));
+				}
 			}
 		}
-		for (int t = 0; t < nt; t++) {
-			const uint8_t *xt = x + t * xs;
+		for (int i = 0; i < ng * nt; i++) {
+			const int g = i / nt, t = i % nt;
+			const uint8_t *xt = x + t * xs, *h = wb + g * gb + 35 * 64;
 			const __m512 dx = _mm512_set1_ps(*(const alias_f32 *)(xt + od + 4 * b));
 			__m512i min = _mm512_setzero_si512();
 
 			for (int p = 0; p < 4; p++)
-				min = _mm512_dpwssd_epi32(min, pair_u8(m + 32 * p),
+				min = _mm512_dpwssd_epi32(min, pair_u8(m[g] + 32 * p),
 							  avx512_quad(xt + os + 16 * b + 4 * p));
-			acc[t] = _mm512_fmadd_ps(_mm512_mul_ps(d, dx), _mm512_cvtepi32_ps(sum[t]), acc[t]);
-			acc[t] = _mm512_fnmadd_ps(_mm512_mul_ps(dmin, dx), _mm512_cvtepi32_ps(min), acc[t]);
+			acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(avx512_halves(h), dx),
+						 _mm512_cvtepi32_ps(sum[i]), acc[i]);
+			acc[i] = _mm512_fnmadd_ps(_mm512_mul_ps(avx512_halves(h + 32), dx),
+						  _mm512_cvtepi32_ps(min), acc[i]);
 		}
 	}
-	for (int t = 0; t < nt; t++)
-		_mm512_storeu_ps(y + t * ys, acc[t]);
+	tile_store(y, ys, acc, ng, nt);
 }
 
 /* ---- Q6_K: weights are stored + 32 ---- */
@@ -157,70 +195,74 @@ AVX512_INLINE __m512i pair_i8(const uint8_t *p)
 	return _mm512_cvtepi8_epi16(_mm256_load_si256((const __m256i *)p));
 }
 
-AVX512_INLINE void tile_q6_k(float *y, size_t ys, const uint8_t *w, size_t k, const uint8_t *x,
-			     size_t xs, const int nt)
+/* Columns 32u..32u+31 of a block, two sub-blocks. */
+AVX512_INLINE void q6_k_unit(const uint8_t *wb, int u, __m512i *v)
+{
+	const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(0x30);
+
+	for (int j = 0; j < 8; j++) {
+		__m512i l = avx512_load(wb + (u / 4 * 16 + u % 2 * 8 + j) * 64);
+		__m512i h = avx512_load(wb + (32 + u / 4 * 8 + j) * 64);
+
+		l = _mm512_and_si512(u % 4 < 2 ? l : _mm512_srli_epi16(l, 4), low);
+		h = u % 4 == 0 ? _mm512_slli_epi16(h, 4) :
+		    u % 4 == 1 ? _mm512_slli_epi16(h, 2) :
+		    u % 4 == 2 ? h : _mm512_srli_epi16(h, 2);
+		v[j] = _mm512_or_si512(l, _mm512_and_si512(h, high));
+	}
+}
+
+AVX512_INLINE void tile_q6_k(TILE_ARGS)
 {
 	const size_t od = z5_q8_256_d(k), os = z5_q8_256_s16(k);
-	const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(0x30);
-	const uint8_t *dw = w + k / 256 * 52 * 64;
 	__m512 acc[AVX512_TILE];
-	__m512i sum[AVX512_TILE], bias[AVX512_TILE];
+	__m512i sum[AVX512_TILE];
 
-	for (int t = 0; t < nt; t++)
-		acc[t] = _mm512_setzero_ps();
-	for (size_t b = 0; b < k / 256; b++, w += 52 * 64) {
-		ahead(w, 52 * 64, nt);
-		for (int t = 0; t < nt; t++)
-			sum[t] = _mm512_setzero_si512();
-		/* unit u: 32 columns, two sub-blocks; 4 units a half */
+	tile_zero(acc, ng * nt);
+	for (size_t b = 0; b < k / 256; b++) {
+		const uint8_t *wb = w + b * 52 * 64;
+
+		for (int i = 0; i < ng * nt; i++)
+			sum[i] = _mm512_setzero_si512();
+#pragma GCC unroll 8
 		for (int u = 0; u < 8; u++) {
-			const __m512i pair = pair_i8(w + 48 * 64 + 32 * u);
-			const __m512i even = _mm512_srai_epi32(_mm512_slli_epi32(pair, 16), 16);
-			const __m512i odd = _mm512_srai_epi32(pair, 16);
-			__m512i v[8];
+			for (int g = 0; g < ng; g++) {
+				const __m512i pair = pair_i8(wb + g * gb + 48 * 64 + 32 * u);
+				const __m512i even = _mm512_srai_epi32(_mm512_slli_epi32(pair, 16), 16);
+				const __m512i odd = _mm512_srai_epi32(pair, 16);
+				__m512i v[8];
 
-			for (int j = 0; j < 8; j++) {
-				__m512i l = avx512_load(w + (u / 4 * 16 + u % 2 * 8 + j) * 64);
-				__m512i h = avx512_load(w + (32 + u / 4 * 8 + j) * 64);
+				ahead(wb + g * gb + u * 416, 7, nt);
+				q6_k_unit(wb + g * gb, u, v);
+				for (int t = 0; t < nt; t++) {
+					const uint8_t *q = x + t * xs + b * 256 + u * 32;
+					__m512i a = _mm512_setzero_si512(), c = _mm512_setzero_si512();
 
-				l = _mm512_and_si512(u % 4 < 2 ? l : _mm512_srli_epi16(l, 4), low);
-				h = u % 4 == 0 ? _mm512_slli_epi16(h, 4) :
-				    u % 4 == 1 ? _mm512_slli_epi16(h, 2) :
-				    u % 4 == 2 ? h : _mm512_srli_epi16(h, 2);
-				v[j] = _mm512_or_si512(l, _mm512_and_si512(h, high));
-			}
-			for (int t = 0; t < nt; t++) {
-				const uint8_t *q = x + t * xs + b * 256 + u * 32;
-				__m512i a = _mm512_setzero_si512(), c = _mm512_setzero_si512();
-
-				for (int j = 0; j < 4; j++) {
-					a = _mm512_dpbusd_epi32(a, v[j], avx512_quad(q + 4 * j));
-					c = _mm512_dpbusd_epi32(c, v[j + 4], avx512_quad(q + 16 + 4 * j));
+					for (int j = 0; j < 4; j++) {
+						a = _mm512_dpbusd_epi32(a, v[j], avx512_quad(q + 4 * j));
+						c = _mm512_dpbusd_epi32(c, v[j + 4], avx512_quad(q + 16 + 4 * j));
+					}
+					a = _mm512_add_epi32(_mm512_mullo_epi32(a, even),
+							     _mm512_mullo_epi32(c, odd));
+					sum[g * nt + t] = _mm512_add_epi32(sum[g * nt + t], a);
 				}
-				sum[t] = _mm512_add_epi32(sum[t],
-					 _mm512_add_epi32(_mm512_mullo_epi32(a, even),
-							  _mm512_mullo_epi32(c, odd)));
 			}
 		}
-		for (int t = 0; t < nt; t++)
-			bias[t] = _mm512_setzero_si512();
-		for (int u = 0; u < 8; u++) {
-			const __m512i pair = pair_i8(w + 48 * 64 + 32 * u);
+		for (int i = 0; i < ng * nt; i++) {
+			const int g = i / nt, t = i % nt;
+			const uint8_t *xt = x + t * xs, *wg = wb + g * gb;
+			const __m512 dw = avx512_halves(w + g * gb + k / 256 * 52 * 64 + 32 * b);
+			const __m512 dx = _mm512_set1_ps(*(const alias_f32 *)(xt + od + 4 * b));
+			__m512i bias = _mm512_setzero_si512();
 
-			for (int t = 0; t < nt; t++)
-				bias[t] = _mm512_dpwssd_epi32(bias[t], pair,
-					  avx512_quad(x + t * xs + os + 32 * b + 4 * u));
-		}
-		for (int t = 0; t < nt; t++) {
-			const __m512 dx = _mm512_set1_ps(*(const alias_f32 *)(x + t * xs + od + 4 * b));
-			const __m512i s = _mm512_sub_epi32(sum[t], _mm512_slli_epi32(bias[t], 5));
-
-			acc[t] = _mm512_fmadd_ps(_mm512_mul_ps(avx512_halves(dw + 32 * b), dx),
-						 _mm512_cvtepi32_ps(s), acc[t]);
+			for (int p = 0; p < 8; p++)
+				bias = _mm512_dpwssd_epi32(bias, pair_i8(wg + 48 * 64 + 32 * p),
+							   avx512_quad(xt + os + 32 * b + 4 * p));
+			bias = _mm512_sub_epi32(sum[i], _mm512_slli_epi32(bias, 5));
+			acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(dw, dx), _mm512_cvtepi32_ps(bias), acc[i]);
 		}
 	}
-	for (int t = 0; t < nt; t++)
-		_mm512_storeu_ps(y + t * ys, acc[t]);
+	tile_store(y, ys, acc, ng, nt);
 }
 
 /* ---- floats: columns in order, one fma each ---- */
@@ -230,89 +272,91 @@ AVX512_INLINE __m512 xf(const uint8_t *x, size_t xs, int t, size_t i)
 	return _mm512_set1_ps(((const alias_f32 *)(x + t * xs))[i]);
 }
 
-AVX512_INLINE void tile_f32(float *y, size_t ys, const uint8_t *w, size_t k, const uint8_t *x,
-			    size_t xs, const int nt)
+AVX512_INLINE void tile_f32(TILE_ARGS)
 {
 	__m512 acc[AVX512_TILE];
 
-	for (int t = 0; t < nt; t++)
-		acc[t] = _mm512_setzero_ps();
-	for (size_t i = 0; i < k; i++, w += 64) {
-		const __m512 v = _mm512_load_ps(w);
+	tile_zero(acc, ng * nt);
+	for (size_t i = 0; i < k; i++) {
+		for (int g = 0; g < ng; g++) {
+			const __m512 v = _mm512_load_ps(w + g * gb + i * 64);
 
-		ahead(w, 64, nt);
-		for (int t = 0; t < nt; t++)
-			acc[t] = _mm512_fmadd_ps(v, xf(x, xs, t, i), acc[t]);
+			for (int t = 0; t < nt; t++)
+				acc[g * nt + t] = _mm512_fmadd_ps(v, xf(x, xs, t, i), acc[g * nt + t]);
+		}
 	}
-	for (int t = 0; t < nt; t++)
-		_mm512_storeu_ps(y + t * ys, acc[t]);
+	tile_store(y, ys, acc, ng, nt);
 }
 
-AVX512_INLINE void tile_f16(float *y, size_t ys, const uint8_t *w, size_t k, const uint8_t *x,
-			    size_t xs, const int nt)
+AVX512_INLINE void tile_f16(TILE_ARGS)
 {
 	__m512 acc[AVX512_TILE];
 
-	for (int t = 0; t < nt; t++)
-		acc[t] = _mm512_setzero_ps();
-	for (size_t i = 0; i < k; i++, w += 32) {
-		const __m512 v = avx512_halves(w);
+	tile_zero(acc, ng * nt);
+	for (size_t i = 0; i < k; i++) {
+		for (int g = 0; g < ng; g++) {
+			const __m512 v = avx512_halves(w + g * gb + i * 32);
 
-		if (i % 2 == 0)
-			ahead(w, 64, nt);
-		for (int t = 0; t < nt; t++)
-			acc[t] = _mm512_fmadd_ps(v, xf(x, xs, t, i), acc[t]);
+			for (int t = 0; t < nt; t++)
+				acc[g * nt + t] = _mm512_fmadd_ps(v, xf(x, xs, t, i), acc[g * nt + t]);
+		}
 	}
-	for (int t = 0; t < nt; t++)
-		_mm512_storeu_ps(y + t * ys, acc[t]);
+	tile_store(y, ys, acc, ng, nt);
 }
 
-AVX512_INLINE void tile_bf16(float *y, size_t ys, const uint8_t *w, size_t k, const uint8_t *x,
-			     size_t xs, const int nt)
+AVX512_INLINE void tile_bf16(TILE_ARGS)
 {
+	const __m512i top = _mm512_set1_epi32((int)0xffff0000);
 	__m512 acc[AVX512_TILE];
 
-	for (int t = 0; t < nt; t++)
-		acc[t] = _mm512_setzero_ps();
-	for (size_t i = 0; i < k; i += 2, w += 64) {
-		const __m512i v = avx512_load(w);
-		const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
-		const __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(v,
-				   _mm512_set1_epi32((int)0xffff0000)));
-
-		ahead(w, 64, nt);
-		for (int t = 0; t < nt; t++)
-			acc[t] = _mm512_fmadd_ps(even, xf(x, xs, t, i), acc[t]);
+	tile_zero(acc, ng * nt);
+	for (size_t i = 0; i < k; i += 2) {
 		/* of an odd k the last column stands alone */
-		if (i + 1 == k)
-			break;
-		for (int t = 0; t < nt; t++)
-			acc[t] = _mm512_fmadd_ps(odd, xf(x, xs, t, i + 1), acc[t]);
+		const bool pair = i + 1 < k;
+
+		for (int g = 0; g < ng; g++) {
+			const __m512i v = avx512_load(w + g * gb + i * 32);
+			const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
+			const __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(v, top));
+
+			for (int t = 0; t < nt; t++) {
+				__m512 *a = &acc[g * nt + t];
+
+				*a = _mm512_fmadd_ps(even, xf(x, xs, t, i), *a);
+				if (pair)
+					*a = _mm512_fmadd_ps(odd, xf(x, xs, t, i + 1), *a);
+			}
+		}
 	}
-	for (int t = 0; t < nt; t++)
-		_mm512_storeu_ps(y + t * ys, acc[t]);
+	tile_store(y, ys, acc, ng, nt);
 }
 
 #define MATMUL(type, name)									\
 static void avx512_matmul_##name(Z5_MATMUL_ARGS)						\
 {												\
-	const size_t bytes = z5_types[type].group_bytes(k);					\
+	const size_t gb = z5_types[type].group_bytes(k);					\
+	const uint8_t *xb = x;									\
+	size_t g = g0;										\
 												\
-	for (size_t g = g0; g < g1; g++) {							\
-		const uint8_t *wg = (const uint8_t *)w + g * bytes;				\
+	if (n == 1)										\
+		for (; g1 - g >= LONE_GROUPS; g += LONE_GROUPS)							\
+			tile_##name(y + g * Z5_GROUP, 0, (const uint8_t *)w + g * gb, gb, k, xb, 0,	\
+				    LONE_GROUPS, 1);					\
+	for (; g < g1; g++) {									\
+		const uint8_t *wg = (const uint8_t *)w + g * gb;				\
 												\
 		AVX512_TOKENS(n, t, TILE_##name);						\
 	}											\
 }
-#define CALL(name, nt) tile_##name(y + t * y_stride + g * Z5_GROUP, y_stride, wg, k,		\
-				   (const uint8_t *)x + t * x_stride, x_stride, nt)
-#define TILE_f32(nt)	CALL(f32, nt)
-#define TILE_f16(nt)	CALL(f16, nt)
-#define TILE_bf16(nt)	CALL(bf16, nt)
-#define TILE_q8_0(nt)	CALL(q8_0, nt)
-#define TILE_q4_0(nt)	CALL(q4_0, nt)
-#define TILE_q4_k(nt)	CALL(q4_k, nt)
-#define TILE_q6_k(nt)	CALL(q6_k, nt)
+#define TILE(name, nt) tile_##name(y + t * y_stride + g * Z5_GROUP, y_stride, wg, gb, k,	\
+				   xb + t * x_stride, x_stride, 1, nt)
+#define TILE_f32(nt)	TILE(f32, nt)
+#define TILE_f16(nt)	TILE(f16, nt)
+#define TILE_bf16(nt)	TILE(bf16, nt)
+#define TILE_q8_0(nt)	TILE(q8_0, nt)
+#define TILE_q4_0(nt)	TILE(q4_0, nt)
+#define TILE_q4_k(nt)	TILE(q4_k, nt)
+#define TILE_q6_k(nt)	TILE(q6_k, nt)
 
 MATMUL(Z5_F32, f32)
 MATMUL(Z5_F16, f16)

@@ -107,24 +107,20 @@ void z5_avx512_silu_mul(float *g, const float *u, size_t n)
 	}
 }
 
+/* In eight streams, which is the fastest way to read that was found; see matmul.c. */
 static uint64_t avx512_read(const void *p, size_t n)
 {
-	const uint8_t *c = p;
-	__m512i x[4] = { 0 };
-	size_t i = 0;
-
-	for (; i + 256 <= n; i += 256) {
-		for (int j = 0; j < 4; j++) {
-			_mm_prefetch((const char *)c + i + 64 * j + 3072, _MM_HINT_T0);
-			x[j] = _mm512_xor_si512(x[j], avx512_load(c + i + 64 * j));
-		}
-	}
-	for (; i < n; i += 64)
-		x[0] = _mm512_xor_si512(x[0], avx512_load(c + i));
-	x[0] = _mm512_xor_si512(_mm512_xor_si512(x[0], x[1]), _mm512_xor_si512(x[2], x[3]));
-	/* the same fold as the other levels: xor of all words */
+	const size_t part = n / 8 & ~(size_t)63;
+	__m512i x[8] = { 0 };
 	uint64_t w[8], f = 0;
 
+	for (size_t i = 0; i < part; i += 64)
+		for (int j = 0; j < 8; j++)
+			x[j] = _mm512_xor_si512(x[j], avx512_load((const uint8_t *)p + j * part + i));
+	for (size_t i = 8 * part; i < n; i += 64)
+		x[0] = _mm512_xor_si512(x[0], avx512_load((const uint8_t *)p + i));
+	for (int j = 1; j < 8; j++)
+		x[0] = _mm512_xor_si512(x[0], x[j]);
 	_mm512_storeu_si512(w, x[0]);
 	for (int j = 0; j < 8; j++)
 		f ^= w[j];
