@@ -50,6 +50,8 @@ BENCH    := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench
 LIB_OBJ  := $(patsubst %.c,$(B)/%.o,$(LIB_SRC) $(KERN_SRC))
 TOOL_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out tools/zen5-%,$(wildcard tools/*.c)))
 
+JOBS := -j$(shell nproc 2>/dev/null || echo 2)
+
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
@@ -76,7 +78,14 @@ $(B)/tools/%.o: Z5_EXTRA := -fvisibility=default
 # The definition is plain C; -O3 may vectorise it but never reorder a sum.
 $(B)/kernels/%.o: CFLAGS := $(subst -O2,-O3,$(CFLAGS))
 
-$(B)/%.o: %.c Makefile
+# Rewritten only when the flags differ from those of the last build in this directory.
+$(B)/flags: FORCE
+	$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(CFLAGS) $(Z5_CFLAGS) $(LDFLAGS))
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+FORCE:
+
+$(B)/%.o: %.c Makefile $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(Z5_CFLAGS) $(Z5_EXTRA) -MMD -MP -c -o $@ $<
@@ -141,7 +150,7 @@ check-packages:
 
 # A second make, since the first one looked for the libraries before they were there.
 demo: build-packages
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) $(JOBS) --no-print-directory all
 	@echo
 	$(B)/zen5-run $(MODEL) --temp 0 -p "Once upon a time" -n 120
 	@echo
@@ -150,9 +159,9 @@ demo: build-packages
 # ---- tests ----
 
 check: check-packages
-	$(Q)$(MAKE) --no-print-directory all test-bins
-	$(Q)$(MAKE) --no-print-directory all test-bins B=build-asan SAN=address,undefined CFLAGS="-O1 -g"
-	$(Q)$(MAKE) --no-print-directory all test-bins B=build-clang CC=clang
+	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins
+	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins B=build-asan SAN=address,undefined CFLAGS="-O1 -g"
+	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins B=build-clang CC=clang
 	$(Q)perl tests/run
 
 bench: $(B)/tests/checkasm/checkasm
@@ -187,6 +196,6 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all help demo check bench style install test-bins clean build-packages check-packages
+.PHONY: all help demo check bench style install test-bins clean build-packages check-packages FORCE
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
