@@ -181,15 +181,15 @@ LIBDIR  := $(DESTDIR)$(PREFIX)/lib
 MANDIR  := $(DESTDIR)$(PREFIX)/share/man
 
 install: all
-	$(Q)$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include $(MANDIR)/man1
-	$(Q)$(INSTALL) -m 755 $(TOOLS:%=$(B)/%) $(BINDIR)
-	$(Q)$(INSTALL) -m 644 include/zen5rt.h $(DESTDIR)$(PREFIX)/include
-	$(Q)$(INSTALL) -m 644 $(B)/libzen5rt.a $(LIBDIR)
-	$(Q)$(INSTALL) -m 755 $(B)/libzen5rt.so.$(VERSION) $(LIBDIR)
-	$(Q)ln -sf libzen5rt.so.$(VERSION) $(LIBDIR)/libzen5rt.so.$(SOVER)
-	$(Q)ln -sf libzen5rt.so.$(SOVER) $(LIBDIR)/libzen5rt.so
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/zen5rt.pc.in >$(LIBDIR)/pkgconfig/zen5rt.pc
-	$(Q)$(INSTALL) -m 644 Documentation/man/*.1 $(MANDIR)/man1
+	$(Q)$(INSTALL) -d "$(BINDIR)" "$(LIBDIR)/pkgconfig" "$(DESTDIR)$(PREFIX)/include" "$(MANDIR)/man1"
+	$(Q)$(INSTALL) -m 755 $(TOOLS:%=$(B)/%) "$(BINDIR)"
+	$(Q)$(INSTALL) -m 644 include/zen5rt.h "$(DESTDIR)$(PREFIX)/include"
+	$(Q)$(INSTALL) -m 644 $(B)/libzen5rt.a "$(LIBDIR)"
+	$(Q)$(INSTALL) -m 755 $(B)/libzen5rt.so.$(VERSION) "$(LIBDIR)"
+	$(Q)ln -sf libzen5rt.so.$(VERSION) "$(LIBDIR)/libzen5rt.so.$(SOVER)"
+	$(Q)ln -sf libzen5rt.so.$(SOVER) "$(LIBDIR)/libzen5rt.so"
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/zen5rt.pc.in >"$(LIBDIR)/pkgconfig/zen5rt.pc"
+	$(Q)$(INSTALL) -m 644 Documentation/man/*.1 "$(MANDIR)/man1"
 
 clean:
 	rm -rf build build-asan build-clang build-scan

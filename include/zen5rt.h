@@ -20,7 +20,7 @@
  * Rules that hold everywhere:
  *
  *  - Functions that can fail return 0 (or a count) on success and a negative
- *    errno value on failure. errno itself is never set. Where a function takes a
+ *    errno value on failure. errno itself means nothing after a call. Where a function takes a
  *    struct zen5rt_error it may be NULL; on failure it receives one line of text
  *    that says what failed, where, and what to do. It is untouched on success.
  *  - The library never prints, never exits, installs no signal handler and keeps

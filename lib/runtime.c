@@ -52,6 +52,18 @@ int z5_progress(const struct zen5rt *rt, enum zen5rt_stage stage, uint64_t done,
 	return 0;
 }
 
+int z5_enter(struct zen5rt *rt, struct zen5rt_error *err)
+{
+	if (atomic_exchange(&rt->busy, true))
+		return z5_fail(err, -EBUSY, "another thread is inside this runtime");
+	return 0;
+}
+
+void z5_leave(struct zen5rt *rt)
+{
+	atomic_store(&rt->busy, false);
+}
+
 /* Number of the level that params, else the environment, asks for. */
 static int runtime_level(const char *name, unsigned int *level, struct zen5rt_error *err)
 {
@@ -210,15 +222,19 @@ int zen5rt_read_bandwidth(struct zen5rt *rt, double *bytes_per_s, struct zen5rt_
 	b.size &= ~(size_t)0x1fffff;
 	if (b.size < 32u << 20)
 		return z5_fail(err, -ENOMEM, "read bandwidth: too little free memory to measure");
-	ret = z5_region_alloc(&r, "bandwidth", b.size, Z5_PAGE_2M, err);
+	ret = z5_enter(rt, err);
 	if (ret)
 		return ret;
-	b.p = r.addr;
-	b.until = z5_now() + 0.4;
-	ret = z5_pool_run(rt->pool, bandwidth_run, &b);
-	z5_region_free(&r);
+	ret = z5_region_alloc(&r, "bandwidth", b.size, Z5_PAGE_2M, err);
+	if (!ret) {
+		b.p = r.addr;
+		b.until = z5_now() + 0.4;
+		z5_pool_run(rt->pool, bandwidth_run, &b);
+		z5_region_free(&r);
+	}
+	z5_leave(rt);
 	if (ret)
-		return z5_fail(err, ret, "another thread is inside this runtime");
+		return ret;
 	*bytes_per_s = (double)b.size / b.best;
 	return 0;
 }

@@ -12,6 +12,7 @@ struct zen5rt {
 	struct z5_topo topo;
 	struct z5_pool *pool;
 	struct z5_kernels k;
+	_Atomic bool busy;
 };
 
 void z5_log(const struct zen5rt *rt, enum zen5rt_log_level level, const char *fmt, ...)
@@ -19,6 +20,12 @@ void z5_log(const struct zen5rt *rt, enum zen5rt_log_level level, const char *fm
 
 /* 0, or -ECANCELED if the caller's callback says so. */
 int z5_progress(const struct zen5rt *rt, enum zen5rt_stage stage, uint64_t done, uint64_t total);
+
+/*
+ * Around everything that uses the threads, for its whole length: -EBUSY with a line for a second caller meanwhile.
+ */
+int z5_enter(struct zen5rt *rt, struct zen5rt_error *err);
+void z5_leave(struct zen5rt *rt);
 
 /* Monotonic, in seconds. */
 double z5_now(void);

@@ -15,6 +15,8 @@ ok() {	# ok NAME COMMAND...
 
 model=tests/models/zen5-tiny.gguf
 ok "make install" make --no-print-directory install B="$b" DESTDIR="$dir" PREFIX=/opt/z
+ok "make install under a path with a space" sh -c "make --no-print-directory install B='$b' DESTDIR='$dir/a b' PREFIX=/usr &&
+	test -x '$dir/a b/usr/bin/zen5-run' && test -z \"\$(git status --porcelain 2>/dev/null | grep '^?? b/')\""
 export PKG_CONFIG_PATH="$dir/opt/z/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$dir"
 ok "the example builds against the shared library" sh -c \
 	"${CC:-cc} -Wall -Wextra -Werror -o $dir/shared Documentation/example.c \$(pkg-config --cflags --libs zen5rt)"

@@ -2,7 +2,7 @@
 #include "common.h"
 
 #include <errno.h>
-#include <math.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +12,17 @@
 
 void die(const char *fmt, ...)
 {
+	char line[1024];
 	va_list ap;
 
 	fflush(stdout);
-	fprintf(stderr, "%s: ", program_invocation_short_name);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	for (unsigned char *p = (unsigned char *)line; *p; p++)
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
 	exit(1);
 }
 
@@ -52,6 +55,29 @@ double arg_float(const char *option, const char *arg, double lo, double hi)
 	return v;
 }
 
+/* For a descriptor that somebody made non-blocking. */
+static bool wait_for(int fd, short what)
+{
+	struct pollfd p = { .fd = fd, .events = what };
+
+	return poll(&p, 1, -1) >= 0 || errno == EINTR;
+}
+
+int write_all(int fd, const char *buf, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, buf, len);
+
+		if (n < 0 && errno == EAGAIN && wait_for(fd, POLLOUT))
+			continue;
+		if (n < 0)
+			return -errno;
+		buf += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 char *read_all(int fd, const char *name, size_t *len)
 {
 	size_t n = 0, cap = 1 << 16;
@@ -64,6 +90,8 @@ char *read_all(int fd, const char *name, size_t *len)
 			die("%s: out of memory", name);
 		got = read(fd, p + n, cap - n - 1);
 		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno == EAGAIN && wait_for(fd, POLLIN))
 			continue;
 		if (got < 0)
 			die("%s: %s", name, strerror(errno));

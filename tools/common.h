@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One line "<command>: ..." on stderr, then exit status 1. */
+/* One line "<command>: ..." on stderr, control characters shown as ?, then exit status 1. */
 void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /*
@@ -19,6 +19,12 @@ double arg_float(const char *option, const char *arg, double lo, double hi);
 
 /* All of a stream, NUL-terminated, for the caller to free; dies on error or above 1 GiB. name is for the message. */
 char *read_all(int fd, const char *name, size_t *len);
+
+/*
+ * All of buf to fd, waiting where fd does not block. 0; -EINTR if a signal came before the end, for the caller to judge;
+ * or another negative errno.
+ */
+int write_all(int fd, const char *buf, size_t len);
 
 /* Flushes stdout and dies if anything that was printed did not arrive. */
 void finish_stdout(void);

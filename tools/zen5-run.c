@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <zen5rt.h>
@@ -183,7 +184,7 @@ static struct ids parse_ids(const char *s)
 
 		errno = 0;
 		v = strtoll(s, &end, 10);
-		if (end == s || errno || v < 0 || v > INT32_MAX || (*end && *end != ','))
+		if (end == s || errno || v < 0 || v > INT32_MAX || (*end && (*end != ',' || !end[1])))
 			die("--tokens: expected ids separated by commas, found \"%.20s\"", s);
 		r.id[r.n++] = (int32_t)v;
 		s = *end ? end + 1 : end;
@@ -241,27 +242,47 @@ static char *prompt_text(const struct args *a, size_t *len)
 
 /* ---- output ---- */
 
-static void write_logits(const char *path, const float *logits, uint32_t n)
+/* Opened before the long work, so that a path that cannot be written is said at once; emptied only when written. */
+static int open_logits(const char *path, const char *model)
 {
-	FILE *f = fopen(path, "wb");
+	struct stat a, b;
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 
-	if (!f)
+	if (fd < 0)
 		die("%s: %s", path, strerror(errno));
-	if (fwrite(logits, sizeof(*logits), n, f) != n || fflush(f))
-		die("%s: %s", path, strerror(errno));
-	if (fclose(f))
-		die("%s: %s", path, strerror(errno));
+	if (!fstat(fd, &a) && !stat(model, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+		die("%s: is the model itself, choose another file for --logits", path);
+	return fd;
 }
 
-/* Prints a piece at once, unless it is kept for JSON. */
+static void write_logits(int fd, const char *path, const float *logits, uint32_t n)
+{
+	struct stat st;
+	int ret;
+
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && ftruncate(fd, 0))
+		die("%s: %s", path, strerror(errno));
+	ret = write_all(fd, (const char *)logits, n * sizeof(*logits));
+	if (!ret && close(fd))
+		ret = -errno;
+	if (ret == -EINTR && interrupted)
+		exit(130);
+	if (ret)
+		die("%s: %s", path, strerror(-ret));
+}
+
+/* Prints a piece at once, unless it is kept for JSON. What an interrupt cut off is not printed later. */
 static void emit(FILE *keep, const char *text, size_t len)
 {
+	int ret;
+
 	if (keep) {
 		fwrite(text, 1, len, keep);
 		return;
 	}
-	if (fwrite(text, 1, len, stdout) != len || fflush(stdout))
-		die("standard output: %s", strerror(errno));
+	ret = write_all(1, text, len);
+	if (ret && !(ret == -EINTR && interrupted))
+		die("standard output: %s", strerror(-ret));
 }
 
 /* ---- the run ---- */
@@ -352,7 +373,7 @@ int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, "MODEL", doc, NULL, NULL, NULL };
 	struct args a = { .n_predict = -1, .ctx = -1, .seed = -1 };
-	struct sigaction sa = { .sa_handler = on_interrupt };
+	struct sigaction sa = { .sa_handler = on_interrupt }, old;
 	struct progress progress = { .terminal = isatty(2) };
 	struct zen5rt_params rp;
 	struct zen5rt_session_params sp;
@@ -367,11 +388,10 @@ int main(int argc, char **argv)
 	size_t text_len = 0, kept_len = 0;
 	char *text, *kept = NULL;
 	FILE *keep = NULL;
-	int ret;
+	int ret, logits_fd = -1;
 
 	zen5rt_sampler_params_init(&a.sampler);
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
-	sigaction(SIGINT, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 
 	zen5rt_params_init(&rp);
@@ -383,6 +403,11 @@ int main(int argc, char **argv)
 	if (zen5rt_open(&rp, &rt, &err))
 		die("%s", err.message);
 	text = prompt_text(&a, &text_len);
+	if (a.logits)
+		logits_fd = open_logits(a.logits, a.model);
+	/* Until here Ctrl-C simply ends the process; and who started it with SIGINT ignored wants it left alone. */
+	if (!sigaction(SIGINT, NULL, &old) && old.sa_handler != SIG_IGN)
+		sigaction(SIGINT, &sa, NULL);
 	progress.start = now();
 	ret = zen5rt_model_load(rt, a.model, &model, &err);
 	clear_progress(&progress);
@@ -413,20 +438,23 @@ int main(int argc, char **argv)
 		zen5rt_sampler_accept(smp, r.ids[i]);
 	r.prompt_start = now();
 	ret = zen5rt_eval(s, r.ids, r.n_prompt, &err);
-	if (ret == -ECANCELED)
-		return 130;
-	if (ret)
+	if (ret && ret != -ECANCELED)
 		die("%s", err.message);
 	r.prompt_s = now() - r.prompt_start;
-	if (a.logits)
-		write_logits(a.logits, zen5rt_logits(s), info.n_vocab);
+	if (ret == -ECANCELED) {
+		if (!a.json)
+			return 130;
+		r.end = "interrupted";
+	}
+	if (a.logits && !ret)
+		write_logits(logits_fd, a.logits, zen5rt_logits(s), info.n_vocab);
 
 	if (a.json) {
 		keep = open_memstream(&kept, &kept_len);
 		if (!keep)
 			die("out of memory");
 	}
-	if (a.n_predict)
+	if (a.n_predict && !r.end)
 		generate(&a, s, smp, zen5rt_model_vocab(model), keep, &r);
 	if (keep)
 		fclose(keep);

@@ -61,7 +61,7 @@ static int key_f32(const struct keys *k, const char *suffix, float lo, float hi,
 static int read_rope(const struct keys *k, struct z5_hparams *h)
 {
 	char name[128];
-	struct gguf_str type = { "none", 4 };
+	struct gguf_str type = { "linear", 6 };
 	float factor;
 	int ret;
 
@@ -75,21 +75,23 @@ static int read_rope(const struct keys *k, struct z5_hparams *h)
 	if (ret)
 		return ret;
 	/* the name of old files; a linear factor, too */
-	ret = key_f32(k, "rope.scale_linear", 1e-3f, 1e6f, 1.0f, &factor);
+	ret = key_f32(k, "rope.scale_linear", 0.0f, 1e6f, 1.0f, &factor);
 	if (ret)
 		return ret;
 	ret = gguf_get_str(k->g, key_name(name, sizeof(name), k, "rope.scaling.type"), &type, k->err);
 	if (ret < 0)
 		return ret;
-	if (type.len == 6 && !memcmp(type.p, "linear", 6)) {
-		ret = key_f32(k, "rope.scaling.factor", 1e-3f, 1e6f, factor, &factor);
-		if (ret)
-			return ret;
-	} else if (type.len != 4 || memcmp(type.p, "none", 4)) {
+	/* llama.cpp takes a factor without a type as linear, too; 0 there stands for no factor */
+	ret = key_f32(k, "rope.scaling.factor", 0.0f, 1e6f, factor, &factor);
+	if (ret)
+		return ret;
+	if (type.len == 4 && !memcmp(type.p, "none", 4)) {
+		factor = 1.0f;
+	} else if (type.len != 6 || memcmp(type.p, "linear", 6)) {
 		return z5_fail(k->err, -EINVAL, "%s: %s is \"%.*s\", this version knows none and linear",
 			       gguf_path(k->g), name, (int)(type.len < 32 ? type.len : 32), type.p);
 	}
-	h->freq_scale = 1.0f / factor;
+	h->freq_scale = factor > 0 ? 1.0f / factor : 1.0f;
 	return 0;
 }
 

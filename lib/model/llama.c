@@ -8,6 +8,7 @@
  * wrote itself it may go on working with; a barrier stands wherever it needs what others wrote.
  */
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "session.h"
@@ -79,6 +80,7 @@ struct pass {
 	const struct z5_kernels *k;
 	struct z5_private *own;
 	struct z5_acts *acts;	/* of the matrices to come: own for a lone token, else shared */
+	_Atomic bool *cancelled;
 	uint32_t n;
 };
 
@@ -342,6 +344,16 @@ static void silu(const struct pass *p, const struct z5_weight *w)
 	z5_barrier(p->t);
 }
 
+/* A chunk of a long prompt takes seconds on a large model: ask between layers whether it is still wanted. */
+static void poll_cancel(const struct pass *p, unsigned int layer)
+{
+	const struct z5_step *step = p->step;
+	uint64_t done = step->done + (uint64_t)step->n * (layer + 1) / p->h->n_layer;
+
+	if (z5_progress(p->m->rt, ZEN5RT_STAGE_PREFILL, done, step->total))
+		atomic_store(p->cancelled, true);
+}
+
 static void layer(const struct pass *p, unsigned int i)
 {
 	const struct z5_layer *l = &p->m->layers[i];
@@ -365,6 +377,8 @@ static void layer(const struct pass *p, unsigned int i)
 	prepare(p, &p->s->gate, &l->down);
 	product_buf(p, &l->down, &p->s->y);
 	residual(p, &l->down, NULL);
+	if (p->t->i == 0 && p->n > 1)
+		poll_cancel(p, i);
 	z5_barrier(p->t);
 }
 
@@ -380,17 +394,19 @@ static void logits(const struct pass *p)
 
 static void llama_forward(const struct z5_thread *t, void *arg)
 {
-	const struct z5_step *step = arg;
+	struct z5_step *step = arg;
 	struct zen5rt_session *s = step->s;
 	struct pass p = {
 		.t = t, .step = step, .s = s, .m = s->m, .h = &s->m->h, .k = &s->m->rt->k,
-		.own = &s->threads[t->i], .n = step->n,
+		.own = &s->threads[t->i], .n = step->n, .cancelled = &step->cancelled,
 	};
 
 	p.acts = p.n > 1 ? &s->acts : &p.own->acts;
 	begin(&p);
-	for (unsigned int i = 0; i < p.h->n_layer; i++)
+	for (unsigned int i = 0; i < p.h->n_layer && !atomic_load(p.cancelled); i++)
 		layer(&p, i);
+	if (atomic_load(p.cancelled))
+		return;
 	if (step->logits)
 		logits(&p);
 }

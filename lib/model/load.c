@@ -11,6 +11,8 @@
 
 #include <kernels/scalar.h>
 
+#include <vocab/utf8.h>
+
 #include "error.h"
 #include "model.h"
 
@@ -312,13 +314,15 @@ static int load_weights(struct z5_loader *ld)
 	j.staging = aligned_alloc(64, j.staging_bytes * n_threads);
 	j.errors = calloc(n_threads, sizeof(*j.errors));
 	if (!j.staging || !j.errors) {
-		ret = z5_fail(ld->err, -ENOMEM, "out of memory");
+		ret = z5_fail(ld->err, -ENOMEM, "%s: no memory for %zu KiB of read buffers (limits: ulimit -v)",
+			      gguf_path(ld->g), j.staging_bytes * n_threads >> 10);
 		goto out;
 	}
-	if (z5_pool_run(m->rt->pool, load_run, &j)) {
-		ret = z5_fail(ld->err, -EBUSY, "another thread is inside this runtime");
+	ret = z5_enter(m->rt, ld->err);
+	if (ret)
 		goto out;
-	}
+	z5_pool_run(m->rt->pool, load_run, &j);
+	z5_leave(m->rt);
 	ret = atomic_load(&j.failed);
 	for (unsigned int i = 0; ret && ld->err && i < n_threads; i++) {
 		if (*j.errors[i].message) {
@@ -356,14 +360,32 @@ static int load_arch(struct zen5rt_model *m, const struct gguf *g, struct zen5rt
 		       gguf_path(g), (int)(s.len < 48 ? s.len : 48), s.p);
 }
 
-static int load_name(struct zen5rt_model *m, const struct gguf *g)
+#define NAME_BYTES 255
+
+static int load_name(struct zen5rt_model *m, const struct gguf *g, struct zen5rt_error *err)
 {
 	struct gguf_str s = { "", 0 };
 
 	/* a name of a wrong type is no reason to refuse a model */
 	gguf_get_str(g, "general.name", &s, NULL);
-	m->name = strndup(s.p, s.len < 256 ? s.len : 256);
-	return m->name ? 0 : -ENOMEM;
+	m->name = calloc(1, NAME_BYTES + 1);
+	if (!m->name)
+		return z5_fail(err, -ENOMEM, "out of memory");
+	/* it goes to terminals and into JSON: whole characters of UTF-8, and none that controls */
+	for (size_t i = 0, o = 0, n; i < s.len; i += n) {
+		uint32_t cp;
+
+		n = utf8_next(s.p + i, s.len - i, &cp);
+		if (o + n > NAME_BYTES)
+			break;
+		if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp >= UTF8_STRAY) {
+			m->name[o++] = '?';
+		} else {
+			memcpy(m->name + o, s.p + i, n);
+			o += n;
+		}
+	}
+	return 0;
 }
 
 /* What one token streams: every matrix but the embedding, of which it takes a row. */
@@ -394,7 +416,7 @@ static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
 	if ((ret = load_whole(ld->g, ld->err)) ||
 	    (ret = load_arch(m, ld->g, ld->err)) ||
 	    (ret = z5_hparams_read(ld->g, m->arch->name, &m->h, ld->err)) ||
-	    (ret = load_name(m, ld->g)) ||
+	    (ret = load_name(m, ld->g, ld->err)) ||
 	    (ret = z5_vocab_read(ld->g, &m->vocab, ld->err)))
 		return ret;
 	m->h.n_vocab = zen5rt_vocab_size(m->vocab);

@@ -110,6 +110,13 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 		goto err_free;
 	}
 	session_layout(s, &l);
+	/* the cache was promised but not touched yet, so it still counts as available */
+	if (!s->kv.region.backend->pooled && z5_mem_available() < s->kv.region.asked + l.size) {
+		ret = z5_fail(err, -ENOMEM, "KV cache and scratch need %zu MiB together, %llu MiB are available: ask for a smaller context or chunk",
+			      (s->kv.region.asked + l.size) >> 20,
+			      (unsigned long long)(z5_mem_available() >> 20));
+		goto err_free;
+	}
 	ret = z5_region_alloc(&s->scratch, "scratch", l.size, Z5_PAGE_4K, err);
 	if (ret)
 		goto err_free;
@@ -147,6 +154,7 @@ int zen5rt_eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, struc
 {
 	struct zen5rt *rt = s->m->rt;
 	uint32_t start = s->pos;
+	int ret;
 
 	if (!n)
 		return z5_fail(err, -EINVAL, "no tokens to evaluate");
@@ -157,27 +165,33 @@ int zen5rt_eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, struc
 		if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->m->h.n_vocab)
 			return z5_fail(err, -EINVAL, "token %d is outside the vocabulary of %u",
 				       tokens[i], s->m->h.n_vocab);
-	for (size_t i = 0; i < n; ) {
+	ret = z5_enter(rt, err);
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < n && !ret; ) {
 		size_t left = n - i;
 		struct z5_step step = {
-			.s = s, .tokens = tokens + i, .pos = s->pos,
+			.s = s, .tokens = tokens + i, .pos = s->pos, .done = i, .total = n,
 			.n = left < s->n_ubatch ? left : s->n_ubatch,
 		};
 
-		if (z5_progress(rt, ZEN5RT_STAGE_PREFILL, i, n)) {
-			s->pos = start;
-			return z5_fail(err, -ECANCELED, "cancelled after %zu of %zu tokens", i, n);
-		}
 		step.logits = step.n == left;
-		if (z5_pool_run(rt->pool, s->m->arch->forward, &step)) {
-			s->pos = start;
-			return z5_fail(err, -EBUSY, "another thread is inside this runtime");
+		if (z5_progress(rt, ZEN5RT_STAGE_PREFILL, i, n)) {
+			step.cancelled = true;
+		} else {
+			z5_pool_run(rt->pool, s->m->arch->forward, &step);
 		}
-		s->pos += step.n;
-		i += step.n;
+		if (step.cancelled) {
+			s->pos = start;
+			ret = z5_fail(err, -ECANCELED, "cancelled after %zu of %zu tokens", i, n);
+		} else {
+			s->pos += step.n;
+			i += step.n;
+		}
 	}
-	s->have_logits = true;
-	return 0;
+	z5_leave(rt);
+	s->have_logits |= !ret;
+	return ret;
 }
 
 const float *zen5rt_logits(const struct zen5rt_session *s)

@@ -57,6 +57,12 @@ struct z5_step {
 	const int32_t *tokens;
 	uint32_t n, pos;
 	bool logits;		/* of the last token, into s->logits */
+	size_t done, total;	/* tokens of the whole evaluation, for progress */
+	/*
+	 * Set by thread 0 ahead of a layer's last barrier, read by all behind it: either every thread goes on to the
+	 * next layer or none does.
+	 */
+	_Atomic bool cancelled;
 };
 
 #endif

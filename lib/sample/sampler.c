@@ -78,11 +78,12 @@ int zen5rt_sampler_new(const struct zen5rt_sampler_params *params, uint32_t n_vo
 	int r;
 
 	zen5rt_sampler_params_init(&p);
-	if (params && params->size < sizeof(p))
-		return z5_fail(err, -EINVAL, "sampler parameters without a size: call "
-			       "zen5rt_sampler_params_init() first");
-	if (params)
-		memcpy(&p, params, sizeof(p));
+	if (params) {
+		if (params->size < sizeof(size_t) || params->size > sizeof(p))
+			return z5_fail(err, -EINVAL, "zen5rt_sampler_params: size %zu is not of this "
+				       "version", params->size);
+		memcpy(&p, params, params->size);
+	}
 	r = sampler_check(&p, n_vocab, err);
 	if (r)
 		return r;

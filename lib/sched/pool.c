@@ -396,8 +396,8 @@ int z5_pool_new(const struct z5_topo *topo, unsigned int n, bool pin, struct z5_
 
 	ret = pool_spawn(p);
 	if (ret) {
-		z5_fail(err, ret, "thread %u of %u cannot be created: %s (limits: ulimit -u, "
-			"pids.max of the cgroup)", p->n_started + 1, n, strerror(-ret));
+		z5_fail(err, ret, "thread %u of %u cannot be created: %s (limits: ulimit -u "
+			"and -v, pids.max of the cgroup)", p->n_started + 1, n, strerror(-ret));
 		z5_pool_free(p);
 		return ret;
 	}
