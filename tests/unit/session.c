@@ -49,6 +49,8 @@ struct progress {
 	unsigned int loads, chunks;
 	unsigned int cancel_at;		/* number of the chunk to cancel, 0: none */
 	bool cancel_load;
+	struct zen5rt_session *intruder;	/* evaluates from inside the callback */
+	int intruder_ret;
 	uint64_t done, total;
 };
 
@@ -61,6 +63,12 @@ static int on_progress(void *user, enum zen5rt_stage stage, uint64_t done, uint6
 		p->done = done;
 		p->total = total;
 		return p->cancel_load;
+	}
+	if (p->intruder) {
+		int32_t id = 1;
+
+		p->intruder_ret = zen5rt_eval(p->intruder, &id, 1, NULL);
+		p->intruder = NULL;
 	}
 	return p->cancel_at && ++p->chunks == p->cancel_at;
 }
@@ -159,6 +167,15 @@ static void test_eval(struct zen5rt_model *m, struct progress *pr)
 	ok(!zen5rt_eval(s, ids, 20, &err) && !memcmp(zen5rt_logits(s), at20, info.n_vocab * sizeof(float)),
 	   "and runs again as if nothing had been");
 
+	/* with one chunk only, the callback is asked between its layers */
+	zen5rt_session_rewind(s, 0);
+	pr->chunks = 0;
+	pr->cancel_at = 2;
+	ok(zen5rt_eval(s, ids, 8, &err) == -ECANCELED && zen5rt_session_pos(s) == 0, "and inside a chunk");
+	pr->cancel_at = 0;
+	zen5rt_eval(s, ids, 20, &err);
+	ok(!memcmp(zen5rt_logits(s), at20, info.n_vocab * sizeof(float)), "without a trace");
+
 	before = allocations;
 	for (int i = 20; i < 50; i++)
 		zen5rt_eval(s, ids + i % 40, 1, &err);
@@ -170,7 +187,7 @@ static void test_eval(struct zen5rt_model *m, struct progress *pr)
 	free(at40);
 }
 
-static void test_many(struct zen5rt_model *m)
+static void test_many(struct zen5rt_model *m, struct progress *pr)
 {
 	struct zen5rt_session *a, *b;
 	struct zen5rt_model_info info;
@@ -189,6 +206,11 @@ static void test_many(struct zen5rt_model *m)
 		zen5rt_eval(b, y + i % 3, 1, &err);
 	}
 	ok(!memcmp(zen5rt_logits(a), alone, info.n_vocab * sizeof(float)), "sessions do not see each other");
+	zen5rt_session_rewind(a, 0);
+	pr->intruder = b;
+	ok(!zen5rt_eval(a, x, 4, &err) && pr->intruder_ret == -EBUSY &&
+	   !memcmp(zen5rt_logits(a), alone, info.n_vocab * sizeof(float)),
+	   "a second evaluation meanwhile gets -EBUSY, the first one is not disturbed");
 	zen5rt_session_free(a);
 	zen5rt_session_free(b);
 	free(alone);
@@ -215,7 +237,7 @@ int main(void)
 		return done();
 	ok(pr.loads > 0 && pr.done <= pr.total && pr.total > 1000000, "and told of its progress");
 	test_eval(m, &pr);
-	test_many(m);
+	test_many(m, &pr);
 	zen5rt_model_free(m);
 	zen5rt_close(rt);
 	return done();
