@@ -78,12 +78,15 @@ $(B)/tools/%.o: Z5_EXTRA := -fvisibility=default
 # The definition is plain C; -O3 may vectorise it but never reorder a sum.
 $(B)/kernels/%.o: CFLAGS := $(subst -O2,-O3,$(CFLAGS))
 
-# Rewritten only when the flags differ from those of the last build in this directory.
-$(B)/flags: FORCE
-	$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(CFLAGS) $(Z5_CFLAGS) $(LDFLAGS))
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
-
-FORCE:
+# Rewritten when the flags differ from those of the last build in this directory; an install takes what was built.
+FLAGS := $(CC) $(CFLAGS) $(Z5_CFLAGS) $(LDFLAGS)
+ifeq ($(filter install clean help,$(MAKECMDGOALS)),)
+ifneq ($(FLAGS),$(file <$(B)/flags))
+$(shell mkdir -p $(B))$(file >$(B)/flags,$(FLAGS))
+endif
+endif
+$(B)/flags:
+	@mkdir -p $(B) && touch $@
 
 $(B)/%.o: %.c Makefile $(B)/flags
 	$(call say,CC,$<)
@@ -196,6 +199,6 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all help demo check bench style install test-bins clean build-packages check-packages FORCE
+.PHONY: all help demo check bench style install test-bins clean build-packages check-packages
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all

@@ -131,7 +131,7 @@ ZEN5RT_API int zen5rt_thread_info(const struct zen5rt *rt, unsigned int i,
 				  struct zen5rt_thread_info *info);
 
 /*
- * Reads memory with all threads for about 0.2 s and returns the best rate seen in
+ * Reads memory with all threads for about half a second and returns the best rate seen in
  * bytes a second: the yardstick for decode rates. -ENOMEM.
  */
 ZEN5RT_API int zen5rt_read_bandwidth(struct zen5rt *rt, double *bytes_per_s,

@@ -8,7 +8,7 @@
 /*
  * Writes the message into err (if not NULL) and returns code, so that a failure is one
  * statement: return z5_fail(err, -EINVAL, "%s: no tensors", path);
- * Control characters in the result become '?': texts may come out of a hostile file.
+ * Control characters in the result, those of Unicode's second set too, become '?': texts may come out of a hostile file.
  */
 int z5_fail(struct zen5rt_error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -36,7 +36,8 @@ ok "every function of the header is there" sh -c \
 	nm -D --defined-only $dir/opt/z/lib/libzen5rt.so | sed -n 's/.* \\(zen5rt_[a-z0-9_]*\\)@@.*/\\1/p' | sort -u >$dir/got &&
 	diff $dir/want $dir/got"
 ok "the library neither prints nor exits" sh -c \
-	"! nm -u $b/libzen5rt.a | grep -wE 'printf|puts|putchar|perror|exit|_exit|abort|stdout|stderr|__printf_chk|__fprintf_chk|fprintf'"
+	"nm $b/libzen5rt.a | grep -q 'T zen5rt_open' && ! nm -u $b/libzen5rt.a | grep -wE \\
+	'(__)?(v?f?d?printf|fwrite|fputs|fputc|puts|putchar|perror|exit|_exit|abort)(_chk)?|stdout|stderr'"
 for t in "$dir"/opt/z/bin/*; do
 	tool=$(basename "$t")
 	ok "$tool --version" sh -c "$t --version | grep -q '^$tool [0-9]'"

@@ -242,7 +242,7 @@ static char *prompt_text(const struct args *a, size_t *len)
 
 /* ---- output ---- */
 
-/* Opened before the long work, so that a path that cannot be written is said at once; emptied only when written. */
+/* Opened before the prompt is evaluated, so that a path that cannot be written is said early; emptied when written. */
 static int open_logits(const char *path, const char *model)
 {
 	struct stat a, b;
@@ -403,8 +403,6 @@ int main(int argc, char **argv)
 	if (zen5rt_open(&rp, &rt, &err))
 		die("%s", err.message);
 	text = prompt_text(&a, &text_len);
-	if (a.logits)
-		logits_fd = open_logits(a.logits, a.model);
 	/* Until here Ctrl-C simply ends the process; and who started it with SIGINT ignored wants it left alone. */
 	if (!sigaction(SIGINT, NULL, &old) && old.sa_handler != SIG_IGN)
 		sigaction(SIGINT, &sa, NULL);
@@ -416,6 +414,8 @@ int main(int argc, char **argv)
 	if (ret)
 		die("%s", err.message);
 	zen5rt_model_info(model, &info);
+	if (a.logits)
+		logits_fd = open_logits(a.logits, a.model);
 
 	zen5rt_session_params_init(&sp);
 	sp.n_ubatch = (uint32_t)a.ubatch;

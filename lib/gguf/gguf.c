@@ -589,7 +589,7 @@ void gguf_close(struct gguf *g)
 
 const char *gguf_path(const struct gguf *g)
 {
-	return g->path;
+	return g->name;
 }
 
 uint64_t gguf_file_size(const struct gguf *g)

@@ -14,6 +14,7 @@
 #include <vocab/utf8.h>
 
 #include "error.h"
+#include "fpenv.h"
 #include "model.h"
 
 /* A tensor on its way into the region. */
@@ -192,6 +193,7 @@ struct load_job {
 	_Atomic size_t next;
 	_Atomic uint64_t done;
 	_Atomic int failed;			/* the first failure's errno */
+	unsigned int first;			/* ... and its thread */
 	struct zen5rt_error *errors;		/* one a thread */
 };
 
@@ -241,6 +243,13 @@ static int load_unit(struct load_job *j, const struct unit *u, uint8_t *buf, str
 	return 0;
 }
 
+static int load_progress(const struct load_job *j, uint64_t done, struct zen5rt_error *err)
+{
+	int ret = z5_progress(j->ld->m->rt, ZEN5RT_STAGE_LOAD, done, j->total);
+
+	return ret ? z5_fail(err, ret, "%s: loading was cancelled", gguf_path(j->ld->g)) : 0;
+}
+
 static void load_run(const struct z5_thread *t, void *arg)
 {
 	struct load_job *j = arg;
@@ -252,15 +261,15 @@ static void load_run(const struct z5_thread *t, void *arg)
 		if (i >= j->n_units)
 			break;
 		ret = load_unit(j, &j->units[i], j->staging + t->i * j->staging_bytes, &j->errors[t->i]);
-		if (!ret && t->i == 0) {
-			ret = z5_progress(j->ld->m->rt, ZEN5RT_STAGE_LOAD, atomic_load(&j->done),
-					  j->total);
-			if (ret)
-				z5_fail(&j->errors[0], ret, "%s: loading was cancelled",
-					gguf_path(j->ld->g));
+		if (!ret && t->i == 0)
+			ret = load_progress(j, atomic_load(&j->done), &j->errors[0]);
+		if (ret) {
+			int none = 0;
+
+			/* the first failure is the one that is told */
+			if (atomic_compare_exchange_strong(&j->failed, &none, ret))
+				j->first = t->i;
 		}
-		if (ret)
-			atomic_store(&j->failed, ret);
 	}
 }
 
@@ -321,15 +330,17 @@ static int load_weights(struct z5_loader *ld)
 	ret = z5_enter(m->rt, ld->err);
 	if (ret)
 		goto out;
-	z5_pool_run(m->rt->pool, load_run, &j);
-	z5_leave(m->rt);
-	ret = atomic_load(&j.failed);
-	for (unsigned int i = 0; ret && ld->err && i < n_threads; i++) {
-		if (*j.errors[i].message) {
-			*ld->err = j.errors[i];
-			break;
-		}
+	/* the workers may leave thread 0 nothing to report: the beginning and the end are always told */
+	ret = load_progress(&j, 0, &j.errors[0]);
+	if (!ret) {
+		z5_pool_run(m->rt->pool, load_run, &j);
+		ret = atomic_load(&j.failed);
 	}
+	if (!ret)
+		ret = load_progress(&j, j.total, &j.errors[0]);
+	z5_leave(m->rt);
+	if (ret && ld->err)
+		*ld->err = j.errors[j.first];
 	for (unsigned int i = 0; !ret && i < ld->n_items; i++)
 		*ld->items[i].dest = (uint8_t *)m->region.addr + ld->items[i].off;
 out:
@@ -441,6 +452,7 @@ int zen5rt_model_load(struct zen5rt *rt, const char *path, struct zen5rt_model *
 	struct z5_loader ld = { .err = err };
 	struct zen5rt_model *m;
 	double start = z5_now();
+	unsigned int fp;
 	int ret;
 
 	m = calloc(1, sizeof(*m));
@@ -448,9 +460,11 @@ int zen5rt_model_load(struct zen5rt *rt, const char *path, struct zen5rt_model *
 		return z5_fail(err, -ENOMEM, "out of memory");
 	m->rt = rt;
 	ld.m = m;
+	fp = z5_fp_enter();
 	ret = gguf_open(path, &ld.g, err);
 	if (!ret)
 		ret = load_model(m, &ld);
+	z5_fp_leave(fp);
 	gguf_close(ld.g);
 	free(ld.items);
 	free(ld.used);

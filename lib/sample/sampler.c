@@ -5,6 +5,7 @@
  * candidates are compared as integers: ties, signed zeros and denormals depend on no mode.
  */
 #include "error.h"
+#include "fpenv.h"
 
 #include <errno.h>
 #include <math.h>
@@ -385,7 +386,7 @@ static const float *sampler_penalize(struct zen5rt_sampler *s, const float *logi
 	return s->logits;
 }
 
-int32_t zen5rt_sampler_pick(struct zen5rt_sampler *s, const float *logits)
+static int32_t sampler_pick(struct zen5rt_sampler *s, const float *logits)
 {
 	bool sorted = s->p.top_k && s->p.top_k < s->n_vocab;
 	cand_t best;
@@ -407,4 +408,13 @@ int32_t zen5rt_sampler_pick(struct zen5rt_sampler *s, const float *logits)
 	if (s->p.min_p > 0)
 		n = sampler_min_p(s, n, best);
 	return sampler_draw(s, n, best);
+}
+
+int32_t zen5rt_sampler_pick(struct zen5rt_sampler *s, const float *logits)
+{
+	unsigned int fp = z5_fp_enter();
+	int32_t id = sampler_pick(s, logits);
+
+	z5_fp_leave(fp);
+	return id;
 }

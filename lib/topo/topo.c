@@ -140,8 +140,11 @@ static int topo_recorded_node(const char *root, int cpu)
 
 static int topo_node(const char *root, int cpu)
 {
-	if (*root)
-		return topo_recorded_node(root, cpu);
+	int node = topo_recorded_node(root, cpu);
+
+	/* sysfs first: where memory runs out libnuma prints and exits, which a library must not. */
+	if (*root || node >= 0)
+		return node;
 	/* Without the directory libnuma warns on stderr, and has nothing to say anyway. */
 	if (access("/sys/devices/system/node/online", R_OK) || numa_available() < 0)
 		return -1;

@@ -80,11 +80,14 @@ void z5_special_eog(struct zen5rt_vocab *v)
 		"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>",
 		"<|calls|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>",
 		"[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "</s>", "<eos>",
+		"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|repo_name|>",
+		"<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>",
 		"<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", NULL
 	};
 	static const char *const harmony[] = { "<|return|>", "<|flush|>", NULL };
+	static const char *const call[] = { "<|call|>", "<|calls|>", NULL };
 	static const char *const end[] = { "<|end|>", NULL };
-	bool is_harmony = false;
+	bool has_parts = false, has_call = false;
 
 	for (uint32_t i = 0; i < v->n_special; i++) {
 		uint32_t id = v->special[i];
@@ -92,10 +95,11 @@ void z5_special_eog(struct zen5rt_vocab *v)
 		if (!special_named(v, id, ends))
 			continue;
 		v->flag[id] |= Z5_TOKEN_EOG;
-		is_harmony |= special_named(v, id, harmony);
+		has_parts |= special_named(v, id, harmony);
+		has_call |= special_named(v, id, call);
 	}
 	/* Where an answer has several parts, <|end|> ends only one of them. */
-	for (uint32_t i = 0; i < v->n_special && is_harmony; i++)
+	for (uint32_t i = 0; i < v->n_special && has_parts && has_call; i++)
 		if (special_named(v, v->special[i], end))
 			v->flag[v->special[i]] &= (uint8_t)~Z5_TOKEN_EOG;
 }
