@@ -8,6 +8,8 @@
 #include <string.h>
 #include <zen5rt.h>
 
+#include "common.h"
+
 const char *argp_program_version = "zen5-tokenize " Z5_VERSION;
 
 struct options {
@@ -71,36 +73,6 @@ static int fail(const char *what)
 {
 	fprintf(stderr, "zen5-tokenize: %s\n", what);
 	return 1;
-}
-
-/* All of standard input, NUL-terminated; NULL after an error message. */
-static char *read_all(size_t *len)
-{
-	size_t cap = 1 << 16, n = 0, got;
-	char *buf = malloc(cap + 1), *more;
-
-	while (buf && (got = fread(buf + n, 1, cap - n, stdin)) > 0) {
-		n += got;
-		if (n < cap)
-			continue;
-		more = realloc(buf, cap * 2 + 1);
-		if (!more)
-			free(buf);
-		buf = more;
-		cap *= 2;
-	}
-	if (!buf) {
-		fail("out of memory for standard input");
-		return NULL;
-	}
-	if (ferror(stdin)) {
-		fprintf(stderr, "zen5-tokenize: standard input: %s\n", strerror(errno));
-		free(buf);
-		return NULL;
-	}
-	buf[n] = '\0';
-	*len = n;
-	return buf;
 }
 
 static int print_json(json_t *root)
@@ -247,16 +219,9 @@ int main(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	if (zen5rt_vocab_load(o.model, &vocab, &err))
 		return fail(err.message);
-	text = read_all(&len);
-	if (!text) {
-		zen5rt_vocab_free(vocab);
-		return 1;
-	}
+	text = read_all(0, "standard input", &len);
 	r = o.decode ? decode(vocab, &o, text, len) : encode(vocab, &o, text, len);
-	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, "zen5-tokenize: standard output: %s\n", strerror(errno));
-		r = 1;
-	}
+	finish_stdout();
 	free(text);
 	zen5rt_vocab_free(vocab);
 	return r;
