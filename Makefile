@@ -155,7 +155,7 @@ check-packages:
 demo: build-packages
 	$(Q)$(MAKE) $(JOBS) --no-print-directory all
 	@echo
-	$(B)/zen5-run $(MODEL) --temp 0 -p "Once upon a time" -n 120
+	$(B)/zen5-run $(MODEL) --temp 0 -p "Once upon a time, there was a kind little girl named Mia."
 	@echo
 	$(B)/zen5-run $(MODEL) --temp 0 -p "Question: What does a bee make? Answer:"
 

@@ -34,6 +34,21 @@ void summary(const struct run *r)
 		fprintf(stderr, "nothing decoded\n");
 }
 
+/* Third-level cache of the domains that threads run in; they stand side by side in the list. */
+static double cache_bytes(const struct run *r)
+{
+	struct zen5rt_thread_info t;
+	double sum = 0;
+	int last = -1;
+
+	for (unsigned int i = 0; !zen5rt_thread_info(r->rt, i, &t); i++) {
+		if (t.l3 != last)
+			sum += (double)t.l3_bytes;
+		last = t.l3;
+	}
+	return sum;
+}
+
 static void explain_region(const struct zen5rt_region_info *i)
 {
 	char asked[32], size[32], page[32];
@@ -113,7 +128,7 @@ void explain(const struct run *r)
 		fprintf(stderr, "decode:     %.2f GB/s", bytes * decode_rate(r) / 1e9);
 		if (r->have_bandwidth)
 			fprintf(stderr, ", %.0f %% of that", 100 * bytes * decode_rate(r) / r->bandwidth);
-		fputc('\n', stderr);
+		fputs(bytes < cache_bytes(r) ? " (a model this small stays in the caches)\n" : "\n", stderr);
 	}
 }
 
