@@ -2,6 +2,7 @@
 /* Work that is the same code at every level: moves and elementwise sums, which the compiler vectorises without a choice. */
 #include "kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 size_t z5_act_bytes(enum z5_act act, size_t k)
@@ -13,6 +14,29 @@ size_t z5_act_bytes(enum z5_act act, size_t k)
 		return z5_q8_256_s32(k) + Z5_ALIGN64(k / 32 * 2);
 	default:
 		return Z5_ALIGN64(k * sizeof(float));
+	}
+}
+
+size_t z5_attn_begin(const struct z5_attn *a)
+{
+	size_t most = 0;
+
+	for (unsigned int i = 0; i < a->n_q; i++) {
+		a->state[2 * i] = -INFINITY;
+		a->state[2 * i + 1] = 0;
+		memset(a->out[i], 0, a->hd_v * sizeof(float));
+		most = a->n_kv[i] > most ? a->n_kv[i] : most;
+	}
+	return most;
+}
+
+void z5_attn_end(const struct z5_attn *a)
+{
+	for (unsigned int i = 0; i < a->n_q; i++) {
+		float inv = 1.0f / a->state[2 * i + 1];
+
+		for (size_t d = 0; d < a->hd_v; d++)
+			a->out[i][d] *= inv;
 	}
 }
 

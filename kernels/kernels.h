@@ -156,6 +156,11 @@ void z5_kernels_avx512(struct z5_kernels *k);
 
 /* ---- elementwise work that is the same code at every level ---- */
 
+/* Empties the running softmax of all queries; returns the most positions that one of them sees. */
+size_t z5_attn_begin(const struct z5_attn *a);
+/* Divides each result by the sum of its weights. */
+void z5_attn_end(const struct z5_attn *a);
+
 /* x += y */
 void z5_add(float *x, const float *y, size_t n);
 /*

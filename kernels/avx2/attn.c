@@ -112,14 +112,8 @@ static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, size_t
 
 void z5_avx2_attn(const struct z5_attn *a)
 {
-	size_t most = 0;
+	const size_t most = z5_attn_begin(a);
 
-	for (unsigned int i = 0; i < a->n_q; i++) {
-		a->state[2 * i] = -INFINITY;
-		a->state[2 * i + 1] = 0;
-		memset(a->out[i], 0, a->hd_v * sizeof(float));
-		most = a->n_kv[i] > most ? a->n_kv[i] : most;
-	}
 	/* all queries over one chunk before the next: it is read from memory once */
 	for (size_t p = 0; p < most; p += Z5_ATTN_CHUNK) {
 		for (unsigned int i = 0; i < a->n_q; i++) {
@@ -129,11 +123,5 @@ void z5_avx2_attn(const struct z5_attn *a)
 				chunk(a, i, p, left < Z5_ATTN_CHUNK ? left : Z5_ATTN_CHUNK);
 		}
 	}
-	for (unsigned int i = 0; i < a->n_q; i++) {
-		__m256 inv = _mm256_set1_ps(1.0f / a->state[2 * i + 1]);
-		float *out = a->out[i];
-
-		for (size_t d = 0; d < a->hd_v; d += 8)
-			_mm256_storeu_ps(out + d, _mm256_mul_ps(_mm256_loadu_ps(out + d), inv));
-	}
+	z5_attn_end(a);
 }

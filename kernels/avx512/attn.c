@@ -116,14 +116,8 @@ static size_t attn_valid(const struct z5_attn *a, unsigned int i, size_t p)
 
 void z5_avx512_attn(const struct z5_attn *a)
 {
-	size_t most = 0;
+	const size_t most = z5_attn_begin(a);
 
-	for (unsigned int i = 0; i < a->n_q; i++) {
-		a->state[2 * i] = -INFINITY;
-		a->state[2 * i + 1] = 0;
-		memset(a->out[i], 0, a->hd_v * sizeof(float));
-		most = a->n_kv[i] > most ? a->n_kv[i] : most;
-	}
 	for (size_t p = 0; p < most; p += Z5_ATTN_CHUNK) {
 		for (unsigned int i = 0; i < a->n_q; ) {
 			size_t valid = attn_valid(a, i, p);
@@ -143,11 +137,5 @@ void z5_avx512_attn(const struct z5_attn *a)
 			i += same;
 		}
 	}
-	for (unsigned int i = 0; i < a->n_q; i++) {
-		const __m512 inv = _mm512_set1_ps(1.0f / a->state[2 * i + 1]);
-
-		for (size_t d = 0; d < a->hd_v; d += 16)
-			_mm512_storeu_ps(a->out[i] + d,
-					 _mm512_mul_ps(_mm512_loadu_ps(a->out[i] + d), inv));
-	}
+	z5_attn_end(a);
 }

@@ -116,14 +116,8 @@ static void ref_attn_chunk(const struct z5_attn *a, unsigned int i, size_t p0, s
 
 static void ref_attn(const struct z5_attn *a)
 {
-	size_t most = 0;
+	const size_t most = z5_attn_begin(a);
 
-	for (unsigned int i = 0; i < a->n_q; i++) {
-		a->state[2 * i] = -INFINITY;
-		a->state[2 * i + 1] = 0;
-		memset(a->out[i], 0, a->hd_v * sizeof(float));
-		most = a->n_kv[i] > most ? a->n_kv[i] : most;
-	}
 	for (size_t p = 0; p < most; p += Z5_ATTN_CHUNK) {
 		for (unsigned int i = 0; i < a->n_q; i++) {
 			size_t left = a->n_kv[i] > p ? a->n_kv[i] - p : 0;
@@ -132,12 +126,7 @@ static void ref_attn(const struct z5_attn *a)
 				ref_attn_chunk(a, i, p, left < Z5_ATTN_CHUNK ? left : Z5_ATTN_CHUNK);
 		}
 	}
-	for (unsigned int i = 0; i < a->n_q; i++) {
-		float inv = 1.0f / a->state[2 * i + 1];
-
-		for (size_t d = 0; d < a->hd_v; d++)
-			a->out[i][d] *= inv;
-	}
+	z5_attn_end(a);
 }
 
 static uint64_t ref_read(const void *p, size_t n)
