@@ -287,6 +287,13 @@ ZEN5RT_API uint32_t zen5rt_session_pos(const struct zen5rt_session *session);
 ZEN5RT_API int zen5rt_eval(struct zen5rt_session *session, const int32_t *tokens,
 			   size_t n, struct zen5rt_error *err);
 
+/*
+ * As zen5rt_eval(), and row i of logits, float[n][n_vocab], holds those after tokens[i]: the
+ * same bits as one call a token gives. logits is the caller's; undefined after an error.
+ */
+ZEN5RT_API int zen5rt_eval_all(struct zen5rt_session *session, const int32_t *tokens,
+			       size_t n, float *logits, struct zen5rt_error *err);
+
 /* float[n_vocab] after the last eval, valid until the next; NULL before the first. */
 ZEN5RT_API const float *zen5rt_logits(const struct zen5rt_session *session);
 

@@ -3,15 +3,12 @@
  * The llama family: pre-norm transformer with RMSNorm, rotary positions, grouped-query attention and a SwiGLU
  * feed-forward (Touvron et al., arXiv 2302.13971 and 2307.09288; llama 3: 2407.21783; mistral: 2310.06825; qwen2:
  * 2407.10671, which adds biases to Q, K and V; qwen3: 2505.09388, which normalises each head's query and key).
- *
- * A pass is one function that all threads run side by side. A thread owns a slice of each matrix's rows, so what it
- * wrote itself it may go on working with; a barrier stands wherever it needs what others wrote.
  */
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#include "session.h"
+#include "pass.h"
 
 /* ---- binding ---- */
 
@@ -70,134 +67,27 @@ static int llama_bind(struct zen5rt_model *m, struct z5_loader *ld)
 
 /* ---- the pass ---- */
 
-/* A thread's view of the pass. */
-struct pass {
-	const struct z5_thread *t;
-	const struct z5_step *step;
-	struct zen5rt_session *s;
-	const struct zen5rt_model *m;
-	const struct z5_hparams *h;
-	const struct z5_kernels *k;
-	struct z5_private *own;
-	struct z5_acts *acts;	/* of the matrices to come: own for a lone token, else shared */
-	_Atomic bool *cancelled;
-	uint32_t n;
-};
-
-/* Rows of w that this thread owns, in groups. */
-static void own_groups(const struct pass *p, const struct z5_weight *w, uint64_t *g0, uint64_t *g1)
-{
-	z5_split(p->t, z5_weight_groups(w), g0, g1);
-}
-
-/* ... and in floats of a result, without the padding rows. */
-static void own_rows(const struct pass *p, const struct z5_weight *w, uint64_t *r0, uint64_t *r1)
-{
-	own_groups(p, w, r0, r1);
-	*r0 *= Z5_GROUP;
-	*r1 *= Z5_GROUP;
-	*r1 = *r1 < w->rows ? *r1 : w->rows;
-}
-
-/* Tokens whose activations stay in the second-level cache while all rows pass by. */
-#define CACHED_BYTES (512u << 10)
-
-/* y = w x for this thread's rows and all n tokens at x. */
-static void product(const struct pass *p, const struct z5_weight *w, const struct z5_acts *acts,
-		    uint32_t n, float *y, size_t y_stride)
-{
-	const struct z5_buf *x = &acts->form[w->ops->act];
-	size_t at_once = CACHED_BYTES / z5_act_bytes(w->ops->act, w->k) / 8 * 8;
-	uint64_t g0, g1;
-
-	own_groups(p, w, &g0, &g1);
-	at_once = at_once < 16 ? 16 : at_once;
-	for (size_t t = 0; t < n; t += at_once)
-		p->k->matmul[z5_type_of(w->ops)](y + t * y_stride / sizeof(float),
-						 y_stride / sizeof(float), w->data, w->k, g0, g1,
-						 x->p + t * x->stride, x->stride,
-						 n - t < at_once ? n - t : at_once);
-	if (p->t->i == 0) {
-		struct z5_kind *kind = &p->s->m->kinds[w->kind];
-
-		kind->calls++;
-		kind->columns += n;
-	}
-}
-
-static void product_buf(const struct pass *p, const struct z5_weight *w, struct z5_buf *y)
-{
-	product(p, w, p->acts, p->n, (float *)y->p, y->stride);
-}
-
-/* Puts row t of the acts into the forms that `forms` names, from the floats that are already there or at x. */
-static void quantize(const struct pass *p, struct z5_acts *acts, size_t t, const float *x, size_t k,
-		     unsigned int forms)
-{
-	for (int i = 0; i < Z5_N_ACTS; i++) {
-		const struct z5_buf *b = &acts->form[i];
-
-		if (!(forms >> i & 1))
-			continue;
-		if (i != Z5_ACT_F32)
-			p->k->quant[i](b->p + t * b->stride, x, k);
-		else if (x != z5_row(b, t))
-			memcpy(z5_row(b, t), x, k * sizeof(float));
-	}
-}
-
-/* Tokens that this thread prepares: all of them for a lone one, which then needs no barrier. */
-static void own_tokens(const struct pass *p, uint64_t *t0, uint64_t *t1)
-{
-	*t0 = 0;
-	*t1 = 1;
-	if (p->n > 1)
-		z5_split(p->t, p->n, t0, t1);
-}
-
-static void share_tokens(const struct pass *p)
-{
-	if (p->n > 1)
-		z5_barrier(p->t);
-}
-
-static unsigned int form(const struct z5_weight *w)
-{
-	return 1u << w->ops->act;
-}
-
 /* acts = norm(x) * w */
-static void prepare_norm(const struct pass *p, const float *w, unsigned int forms)
+static void prepare_norm(const struct z5_pass *p, const float *w, unsigned int forms)
 {
 	uint64_t t0, t1;
 
-	own_tokens(p, &t0, &t1);
+	z5_own_tokens(p, &t0, &t1);
 	for (uint64_t t = t0; t < t1; t++) {
 		float *y = z5_row(&p->acts->form[Z5_ACT_F32], t);
 
 		p->k->rmsnorm(y, z5_row(&p->s->x, t), w, p->h->n_embd, p->h->eps);
-		quantize(p, p->acts, t, y, p->h->n_embd, forms);
+		z5_quantize(p, p->acts, t, y, p->h->n_embd, forms);
 	}
-	share_tokens(p);
-}
-
-/* acts = x, for a product with w */
-static void prepare(const struct pass *p, const struct z5_buf *x, const struct z5_weight *w)
-{
-	uint64_t t0, t1;
-
-	own_tokens(p, &t0, &t1);
-	for (uint64_t t = t0; t < t1; t++)
-		quantize(p, p->acts, t, z5_row(x, t), w->k, form(w));
-	share_tokens(p);
+	z5_share_tokens(p);
 }
 
 /* x += y + bias, for the rows that this thread computed */
-static void residual(const struct pass *p, const struct z5_weight *w, const float *bias)
+static void residual(const struct z5_pass *p, const struct z5_weight *w, const float *bias)
 {
 	uint64_t r0, r1;
 
-	own_rows(p, w, &r0, &r1);
+	z5_own_rows(p, w, &r0, &r1);
 	for (uint32_t t = 0; t < p->n && r0 < r1; t++) {
 		float *y = z5_row(&p->s->y, t) + r0;
 
@@ -208,7 +98,7 @@ static void residual(const struct pass *p, const struct z5_weight *w, const floa
 }
 
 /* Embedding rows and rotary angles of the tokens. */
-static void begin(const struct pass *p)
+static void begin(const struct z5_pass *p)
 {
 	const struct z5_hparams *h = p->h;
 	uint64_t t0, t1;
@@ -233,7 +123,7 @@ static void begin(const struct pass *p)
 }
 
 /* Bias, norm and rotation of one head's query or key. */
-static void turn(const struct pass *p, float *x, uint64_t t, const float *bias, const float *norm)
+static void turn(const struct z5_pass *p, float *x, uint64_t t, const float *bias, const float *norm)
 {
 	const struct z5_hparams *h = p->h;
 
@@ -245,7 +135,7 @@ static void turn(const struct pass *p, float *x, uint64_t t, const float *bias, 
 }
 
 /* All heads of all tokens, queries first; keys and values go into the cache. */
-static void turn_and_store(const struct pass *p, unsigned int layer)
+static void turn_and_store(const struct z5_pass *p, unsigned int layer)
 {
 	const struct z5_layer *l = &p->m->layers[layer];
 	const struct z5_hparams *h = p->h;
@@ -278,7 +168,7 @@ static void turn_and_store(const struct pass *p, unsigned int layer)
  * Attention of every query to the cache. A unit is a KV head, some tokens and some of the query heads that share it:
  * together they are as many queries as one call takes, unless smaller units are needed to keep all threads busy.
  */
-static void attention(const struct pass *p, unsigned int layer)
+static void attention(const struct z5_pass *p, unsigned int layer)
 {
 	const struct z5_hparams *h = p->h;
 	const uint32_t rep = h->n_head / h->n_head_kv;
@@ -317,7 +207,7 @@ static void attention(const struct pass *p, unsigned int layer)
 }
 
 /* Heads were written hd_v padded apart; the output matrix wants them side by side. */
-static void close_heads(const struct pass *p)
+static void close_heads(const struct z5_pass *p)
 {
 	const size_t from = p->s->kv.hd_v, to = p->h->hd_v;
 	uint64_t t0, t1;
@@ -334,48 +224,48 @@ static void close_heads(const struct pass *p)
 	z5_barrier(p->t);
 }
 
-static void silu(const struct pass *p, const struct z5_weight *w)
+static void silu(const struct z5_pass *p, const struct z5_weight *w)
 {
 	uint64_t r0, r1;
 
-	own_rows(p, w, &r0, &r1);
+	z5_own_rows(p, w, &r0, &r1);
 	for (uint32_t t = 0; t < p->n && r0 < r1; t++)
 		p->k->silu_mul(z5_row(&p->s->gate, t) + r0, z5_row(&p->s->up, t) + r0, r1 - r0);
 	z5_barrier(p->t);
 }
 
 /* A chunk of a long prompt takes seconds on a large model: ask between layers whether it is still wanted. */
-static void poll_cancel(const struct pass *p, unsigned int layer)
+static void poll_cancel(const struct z5_pass *p, unsigned int layer)
 {
 	const struct z5_step *step = p->step;
 	uint64_t done = step->done + (uint64_t)step->n * (layer + 1) / p->h->n_layer;
 
 	if (z5_progress(p->m->rt, ZEN5RT_STAGE_PREFILL, done, step->total))
-		atomic_store(p->cancelled, true);
+		atomic_store(&p->step->cancelled, true);
 }
 
-static void layer(const struct pass *p, unsigned int i)
+static void layer(const struct z5_pass *p, unsigned int i)
 {
 	const struct z5_layer *l = &p->m->layers[i];
 
-	prepare_norm(p, l->attn_norm, form(&l->q) | form(&l->k) | form(&l->v));
-	product_buf(p, &l->q, &p->s->q);
-	product_buf(p, &l->k, &p->s->k);
-	product_buf(p, &l->v, &p->s->v);
+	prepare_norm(p, l->attn_norm, z5_form(&l->q) | z5_form(&l->k) | z5_form(&l->v));
+	z5_product_buf(p, &l->q, &p->s->q);
+	z5_product_buf(p, &l->k, &p->s->k);
+	z5_product_buf(p, &l->v, &p->s->v);
 	z5_barrier(p->t);
 	turn_and_store(p, i);
 	attention(p, i);
 	close_heads(p);
-	prepare(p, &p->s->att, &l->o);
-	product_buf(p, &l->o, &p->s->y);
+	z5_prepare(p, &p->s->att, &l->o);
+	z5_product_buf(p, &l->o, &p->s->y);
 	residual(p, &l->o, l->o_bias);
 	z5_barrier(p->t);
-	prepare_norm(p, l->ffn_norm, form(&l->gate) | form(&l->up));
-	product_buf(p, &l->gate, &p->s->gate);
-	product_buf(p, &l->up, &p->s->up);
+	prepare_norm(p, l->ffn_norm, z5_form(&l->gate) | z5_form(&l->up));
+	z5_product_buf(p, &l->gate, &p->s->gate);
+	z5_product_buf(p, &l->up, &p->s->up);
 	silu(p, &l->gate);
-	prepare(p, &p->s->gate, &l->down);
-	product_buf(p, &l->down, &p->s->y);
+	z5_prepare(p, &p->s->gate, &l->down);
+	z5_product_buf(p, &l->down, &p->s->y);
 	residual(p, &l->down, NULL);
 	if (p->t->i == 0 && p->n > 1)
 		poll_cancel(p, i);
@@ -383,31 +273,62 @@ static void layer(const struct pass *p, unsigned int i)
 }
 
 /* Logits of the last token, which every thread prepares for itself. */
-static void logits(const struct pass *p)
+static void logits(const struct z5_pass *p)
 {
 	float *x = (float *)p->own->acts.form[Z5_ACT_F32].p;
 
 	p->k->rmsnorm(x, z5_row(&p->s->x, p->n - 1), p->m->output_norm, p->h->n_embd, p->h->eps);
-	quantize(p, &p->own->acts, 0, x, p->h->n_embd, form(&p->m->output));
-	product(p, &p->m->output, &p->own->acts, 1, p->s->logits, 0);
+	z5_quantize(p, &p->own->acts, 0, x, p->h->n_embd, z5_form(&p->m->output));
+	z5_product(p, &p->m->output, &p->own->acts, 1, p->s->logits, 0);
+}
+
+/*
+ * Logits of every token, some rows at a time: the matrix writes whole groups of rows, so the caller's memory, which
+ * has no room for padding between tokens, gets a copy.
+ */
+static void all_logits(const struct z5_pass *p)
+{
+	const uint64_t n_vocab = p->h->n_vocab;
+
+	for (uint32_t from = 0, n; from < p->n; from += n) {
+		uint64_t t0, t1;
+
+		n = p->n - from < Z5_LOGITS_ROWS ? p->n - from : Z5_LOGITS_ROWS;
+		z5_split(p->t, n, &t0, &t1);
+		for (uint64_t t = t0; t < t1; t++) {
+			float *x = z5_row(&p->s->acts.form[Z5_ACT_F32], t);
+
+			p->k->rmsnorm(x, z5_row(&p->s->x, from + t), p->m->output_norm, p->h->n_embd,
+				      p->h->eps);
+			z5_quantize(p, &p->s->acts, t, x, p->h->n_embd, z5_form(&p->m->output));
+		}
+		z5_barrier(p->t);
+		z5_product(p, &p->m->output, &p->s->acts, n, (float *)p->s->rows.p, p->s->rows.stride);
+		z5_barrier(p->t);
+		for (uint64_t t = t0; t < t1; t++)
+			memcpy(p->step->all + (from + t) * n_vocab, z5_row(&p->s->rows, t),
+			       n_vocab * sizeof(float));
+	}
 }
 
 static void llama_forward(const struct z5_thread *t, void *arg)
 {
 	struct z5_step *step = arg;
 	struct zen5rt_session *s = step->s;
-	struct pass p = {
+	struct z5_pass p = {
 		.t = t, .step = step, .s = s, .m = s->m, .h = &s->m->h, .k = &s->m->rt->k,
-		.own = &s->threads[t->i], .n = step->n, .cancelled = &step->cancelled,
+		.own = &s->threads[t->i], .n = step->n,
 	};
 
 	p.acts = p.n > 1 ? &s->acts : &p.own->acts;
 	begin(&p);
-	for (unsigned int i = 0; i < p.h->n_layer && !atomic_load(p.cancelled); i++)
+	for (unsigned int i = 0; i < p.h->n_layer && !atomic_load(&step->cancelled); i++)
 		layer(&p, i);
-	if (atomic_load(p.cancelled))
+	if (atomic_load(&step->cancelled))
 		return;
-	if (step->logits)
+	if (step->all)
+		all_logits(&p);
+	else if (step->logits)
 		logits(&p);
 }
 

@@ -73,6 +73,7 @@ static void session_layout(struct zen5rt_session *s, struct layout *l)
 		p->state = layout_bytes(l, Z5_ATTN_QUERIES * 2 * sizeof(*p->state));
 	}
 	s->logits = layout_bytes(l, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
+	layout_buf(l, &s->rows, Z5_LOGITS_ROWS < n ? Z5_LOGITS_ROWS : n, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
 }
 
 int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_params *params,
@@ -150,8 +151,10 @@ uint32_t zen5rt_session_pos(const struct zen5rt_session *s)
 	return s->pos;
 }
 
-int zen5rt_eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, struct zen5rt_error *err)
+static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float *all,
+		struct zen5rt_error *err)
 {
+	const size_t n_vocab = s->m->h.n_vocab;
 	struct zen5rt *rt = s->m->rt;
 	uint32_t start = s->pos;
 	int ret;
@@ -176,6 +179,8 @@ int zen5rt_eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, struc
 		};
 
 		step.logits = step.n == left;
+		step.all = all && step.n > 1 ? all + i * n_vocab : NULL;
+		step.logits |= all && !step.all;
 		if (z5_progress(rt, ZEN5RT_STAGE_PREFILL, i, n)) {
 			step.cancelled = true;
 		} else {
@@ -187,11 +192,26 @@ int zen5rt_eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, struc
 		} else {
 			s->pos += step.n;
 			i += step.n;
+			if (step.all)
+				memcpy(s->logits, all + (i - 1) * n_vocab, n_vocab * sizeof(float));
+			else if (all)
+				memcpy(all + (i - 1) * n_vocab, s->logits, n_vocab * sizeof(float));
 		}
 	}
 	z5_leave(rt);
 	s->have_logits |= !ret;
 	return ret;
+}
+
+int zen5rt_eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, struct zen5rt_error *err)
+{
+	return eval(s, tokens, n, NULL, err);
+}
+
+int zen5rt_eval_all(struct zen5rt_session *s, const int32_t *tokens, size_t n, float *logits,
+		    struct zen5rt_error *err)
+{
+	return eval(s, tokens, n, logits, err);
 }
 
 const float *zen5rt_logits(const struct zen5rt_session *s)

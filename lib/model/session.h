@@ -35,6 +35,9 @@ struct z5_private {
 /* Queries that one call of the attention kernel takes at most. */
 #define Z5_ATTN_QUERIES 64
 
+/* Tokens whose logits are computed at a time where those of all are wanted. */
+#define Z5_LOGITS_ROWS 16
+
 struct zen5rt_session {
 	struct zen5rt_model *m;
 	uint32_t n_ctx, n_ubatch, pos;
@@ -48,6 +51,7 @@ struct zen5rt_session {
 	struct z5_acts acts;
 	struct z5_private *threads;
 	float *logits;
+	struct z5_buf rows;		/* logits of Z5_LOGITS_ROWS tokens, where all are wanted */
 	bool have_logits;
 };
 
@@ -57,6 +61,7 @@ struct z5_step {
 	const int32_t *tokens;
 	uint32_t n, pos;
 	bool logits;		/* of the last token, into s->logits */
+	float *all;		/* NULL, or float[n][n_vocab] for those of every token */
 	size_t done, total;	/* tokens of the whole evaluation, for progress */
 	/*
 	 * Set by thread 0 ahead of a layer's last barrier, read by all behind it: either every thread goes on to the

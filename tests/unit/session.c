@@ -187,6 +187,44 @@ static void test_eval(struct zen5rt_model *m, struct progress *pr)
 	free(at40);
 }
 
+/* 41 tokens in chunks of 1, 7 and 41 (more than one slab of rows) against one by one. */
+static void test_all(struct zen5rt_model *m)
+{
+	static const uint32_t chunks[] = { 1, 7, 41 };
+	struct zen5rt_session_params sp;
+	struct zen5rt_model_info info;
+	struct zen5rt_session *s;
+	int32_t ids[41];
+	float *one, *all;
+	size_t row;
+
+	zen5rt_model_info(m, &info);
+	row = info.n_vocab;
+	one = calloc(41 * row, sizeof(*one));
+	zen5rt_session_params_init(&sp);
+	sp.n_ctx = 41;
+	zen5rt_session_new(m, &sp, &s, NULL);
+	for (int i = 0; i < 41; i++) {
+		ids[i] = 3 + (i * 41) % 250;
+		zen5rt_eval(s, ids + i, 1, NULL);
+		memcpy(one + i * row, zen5rt_logits(s), row * sizeof(*one));
+	}
+	zen5rt_session_free(s);
+	for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
+		/* its own block, so that a sanitizer sees a write past the last row */
+		all = malloc(41 * row * sizeof(*all));
+		sp.n_ubatch = chunks[i];
+		zen5rt_session_new(m, &sp, &s, NULL);
+		ok(!zen5rt_eval_all(s, ids, 41, all, NULL) && !memcmp(one, all, 41 * row * sizeof(*one)),
+		   "logits of every token, chunks of %u: the same bytes as one by one", chunks[i]);
+		ok(zen5rt_session_pos(s) == 41 && !memcmp(zen5rt_logits(s), one + 40 * row, row * sizeof(*one)),
+		   "and the last of them are those of the session");
+		zen5rt_session_free(s);
+		free(all);
+	}
+	free(one);
+}
+
 static void test_many(struct zen5rt_model *m, struct progress *pr)
 {
 	struct zen5rt_session *a, *b;
@@ -237,6 +275,7 @@ int main(void)
 		return done();
 	ok(pr.loads > 0 && pr.done <= pr.total && pr.total > 1000000, "and told of its progress");
 	test_eval(m, &pr);
+	test_all(m);
 	test_many(m, &pr);
 	zen5rt_model_free(m);
 	zen5rt_close(rt);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every architecture's pass is made of. A pass is one function that all threads run side by side. A thread owns a
+ * slice of each matrix's rows, so what it wrote itself it may go on working with; a barrier stands wherever it needs
+ * what others wrote.
+ */
+#ifndef Z5_PASS_H
+#define Z5_PASS_H
+
+#include "session.h"
+
+/* A thread's view of the pass. */
+struct z5_pass {
+	const struct z5_thread *t;
+	struct z5_step *step;
+	struct zen5rt_session *s;
+	const struct zen5rt_model *m;
+	const struct z5_hparams *h;
+	const struct z5_kernels *k;
+	struct z5_private *own;
+	struct z5_acts *acts;	/* of the matrices to come: own for a lone token, else shared */
+	uint32_t n;
+};
+
+/* Rows of w that this thread owns, in groups. */
+void z5_own_groups(const struct z5_pass *p, const struct z5_weight *w, uint64_t *g0, uint64_t *g1);
+/* ... and in floats of a result, without the padding rows. */
+void z5_own_rows(const struct z5_pass *p, const struct z5_weight *w, uint64_t *r0, uint64_t *r1);
+/* Tokens that this thread prepares: all of them for a lone one, which then needs no barrier. */
+void z5_own_tokens(const struct z5_pass *p, uint64_t *t0, uint64_t *t1);
+/* The barrier behind what z5_own_tokens() began. */
+void z5_share_tokens(const struct z5_pass *p);
+
+/* y = w x for this thread's rows and all n tokens at x; y_stride in bytes. */
+void z5_product(const struct z5_pass *p, const struct z5_weight *w, const struct z5_acts *x, uint32_t n,
+		float *y, size_t y_stride);
+/* The same for the tokens of the pass. */
+void z5_product_buf(const struct z5_pass *p, const struct z5_weight *w, struct z5_buf *y);
+
+/* The form of input that w takes, as a bit. */
+static inline unsigned int z5_form(const struct z5_weight *w)
+{
+	return w->ops ? 1u << w->ops->act : 0;
+}
+
+/* Puts k floats at x into row t of the acts, in the forms named; they may be there already as floats. */
+void z5_quantize(const struct z5_pass *p, struct z5_acts *acts, size_t t, const float *x, size_t k,
+		 unsigned int forms);
+/* acts = x, for a product with w */
+void z5_prepare(const struct z5_pass *p, const struct z5_buf *x, const struct z5_weight *w);
+
+#endif
