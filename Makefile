@@ -106,12 +106,17 @@ $(B)/libzen5rt.so: $(B)/libzen5rt.so.$(VERSION)
 	$(Q)ln -sf libzen5rt.so.$(VERSION) $(B)/libzen5rt.so.$(SOVER) && ln -sf libzen5rt.so.$(SOVER) $@
 
 # Tools carry the library in them: build/zen5-run works from wherever it is copied.
-$(TOOLS:%=$(B)/%): $(B)/%: $(B)/tools/%.o $(TOOL_OBJ) $(B)/libzen5rt.a
+$(TOOLS:%=$(B)/%): $(B)/%: $(B)/tools/%.o $(B)/tools.a $(B)/libzen5rt.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(TLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -Wl,--as-needed $(TLIBS)
 
-$(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libzen5rt.a
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+# What the tools share: each takes the parts, and the libraries, that it uses.
+$(B)/tools.a: $(TOOL_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(UNIT): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tools.a $(B)/libzen5rt.a
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -Wl,--as-needed $(TLIBS)
 
 $(BENCH): $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libzen5rt.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#include "options.h"
+
+#include <argp.h>
+#include <stdint.h>
+
+#include "common.h"
+
+enum {
+	OPT_TEMP = 256, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_REPEAT, OPT_REPEAT_N, OPT_UBATCH, OPT_TOKENS,
+	OPT_LOGITS, OPT_JSON, OPT_EXPLAIN, OPT_NO_DISPLAY, OPT_IGNORE_EOS, OPT_NO_PIN,
+};
+
+static const struct argp_option options[] = {
+	{ NULL, 0, NULL, 0, "Text:", 1 },
+	{ "model", 'm', "FILE", 0, "The model, if not given as argument", 0 },
+	{ "prompt", 'p', "TEXT", 0, "Text to continue (else -f, else standard input if it is no terminal)", 0 },
+	{ "file", 'f', "FILE", 0, "Read the prompt from FILE (- for standard input)", 0 },
+	{ "n-predict", 'n', "N", 0, "Tokens to generate; -1: until the answer ends or the context is full (default -1)", 0 },
+	{ "no-display-prompt", OPT_NO_DISPLAY, NULL, 0, "Print only what is generated", 0 },
+	{ "ignore-eos", OPT_IGNORE_EOS, NULL, 0, "Go on after the end of the answer", 0 },
+	{ NULL, 0, NULL, 0, "Evaluation:", 2 },
+	{ "ctx-size", 'c', "N", 0, "Positions of context; 0: as many as the model was trained for (default: that, at most 4096)", 0 },
+	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
+	{ "ubatch", OPT_UBATCH, "N", 0, "Tokens a prefill chunk (default 512)", 0 },
+	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
+	{ NULL, 0, NULL, 0, "Sampling:", 3 },
+	{ "temp", OPT_TEMP, "T", 0, "Temperature; 0: always the likeliest token (default 0.8)", 0 },
+	{ "top-k", OPT_TOP_K, "N", 0, "Only the N likeliest tokens; 0: off (default 40)", 0 },
+	{ "top-p", OPT_TOP_P, "P", 0, "Only the likeliest tokens that together have probability P; 1: off (default 0.95)", 0 },
+	{ "min-p", OPT_MIN_P, "P", 0, "Only tokens at least P times as likely as the likeliest; 0: off (default 0.05)", 0 },
+	{ "repeat-penalty", OPT_REPEAT, "X", 0, "Make recent tokens less likely; 1: off (default 1)", 0 },
+	{ "repeat-last-n", OPT_REPEAT_N, "N", 0, "How far back that looks (default 64)", 0 },
+	{ "seed", 's', "N", 0, "Same seed, same text (default: random)", 0 },
+	{ NULL, 0, NULL, 0, "For machines and the curious:", 4 },
+	{ "tokens", OPT_TOKENS, "1,2,3", 0, "Feed token ids instead of text", 0 },
+	{ "logits", OPT_LOGITS, "FILE", 0, "Write the raw float32 logits after the last prompt token", 0 },
+	{ "json", OPT_JSON, NULL, 0, "One JSON object on standard output instead of text", 0 },
+	{ "explain", OPT_EXPLAIN, NULL, 0, "Say what ran where: level, memory, threads, kernels, GB/s", 0 },
+	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
+static const char doc[] =
+	"Continues a text with the GGUF model MODEL."
+	"\vThe text goes to standard output, everything else to standard error. Ctrl-C ends the answer.\n"
+	"Environment: ZEN5RT_LEVEL=scalar|avx2|avx512vnni chooses the instruction set.\n"
+	"Exit status: 0 done, 1 failed, 64 wrong usage, 130 ended by Ctrl-C.";
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *a = state->input;
+
+	switch (key) {
+	case 'm': a->model = arg; break;
+	case 'p': a->prompt = arg; break;
+	case 'f': a->prompt_file = arg; break;
+	case 'n': a->n_predict = arg_int("-n", arg, -1, 1 << 30); break;
+	case 'c': a->ctx = arg_int("-c", arg, 0, 1 << 30); break;
+	case 't': a->threads = arg_int("-t", arg, 1, 1024); break;
+	case 's': a->seed = arg_int("--seed", arg, -1, INT64_MAX); break;
+	case OPT_UBATCH: a->ubatch = arg_int("--ubatch", arg, 1, 1 << 20); break;
+	case OPT_TEMP: a->sampler.temp = (float)arg_float("--temp", arg, 0, 1000); break;
+	case OPT_TOP_K: a->sampler.top_k = (uint32_t)arg_int("--top-k", arg, 0, 1 << 30); break;
+	case OPT_TOP_P: a->sampler.top_p = (float)arg_float("--top-p", arg, 0, 1); break;
+	case OPT_MIN_P: a->sampler.min_p = (float)arg_float("--min-p", arg, 0, 1); break;
+	case OPT_REPEAT: a->sampler.repeat_penalty = (float)arg_float("--repeat-penalty", arg, 0.01, 100); break;
+	case OPT_REPEAT_N: a->sampler.repeat_last_n = (uint32_t)arg_int("--repeat-last-n", arg, 0, 1 << 20); break;
+	case OPT_TOKENS: a->tokens = arg; break;
+	case OPT_LOGITS: a->logits = arg; break;
+	case OPT_JSON: a->json = true; break;
+	case OPT_EXPLAIN: a->explain = true; break;
+	case OPT_NO_DISPLAY: a->no_display = true; break;
+	case OPT_IGNORE_EOS: a->ignore_eos = true; break;
+	case OPT_NO_PIN: a->no_pin = true; break;
+	case ARGP_KEY_ARG:
+		if (a->model)
+			argp_error(state, "more than one model: %s and %s", a->model, arg);
+		a->model = arg;
+		break;
+	case ARGP_KEY_END:
+		if (!a->model)
+			argp_error(state, "which model? zen5-run MODEL.gguf");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+void parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct argp argp = { options, parse, "MODEL", doc, NULL, NULL, NULL };
+
+	*o = (struct options){ .n_predict = -1, .ctx = -1, .seed = -1 };
+	zen5rt_sampler_params_init(&o->sampler);
+	argp_parse(&argp, argc, argv, 0, NULL, o);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of zen5-run. */
+#ifndef TOOLS_OPTIONS_H
+#define TOOLS_OPTIONS_H
+
+#include <stdbool.h>
+#include <zen5rt.h>
+
+struct options {
+	const char *model, *prompt, *prompt_file, *tokens, *logits;
+	long long n_predict, ctx, threads, ubatch, seed;	/* -1 or 0: not given */
+	bool no_display, ignore_eos, json, explain, no_pin;
+	struct zen5rt_sampler_params sampler;
+};
+
+/* Fills o; wrong usage ends the process with status 64, --help and --version with 0. */
+void parse_options(int argc, char **argv, struct options *o);
+
+#endif
