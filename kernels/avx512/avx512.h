@@ -91,11 +91,18 @@ AVX512_INLINE __m512 avx512_exp(__m512 x)
 	return _mm512_maskz_mul_ps(keep, p, _mm512_castsi512_ps(e));
 }
 
-extern const z5_matmul_fn z5_avx512_matmul[Z5_N_TYPES];
+void z5_avx512_matmul_f32(Z5_MATMUL_ARGS);
+void z5_avx512_matmul_f16(Z5_MATMUL_ARGS);
+void z5_avx512_matmul_bf16(Z5_MATMUL_ARGS);
+void z5_avx512_matmul_q8_0(Z5_MATMUL_ARGS);
+void z5_avx512_matmul_q4_0(Z5_MATMUL_ARGS);
+void z5_avx512_matmul_q4_k(Z5_MATMUL_ARGS);
+void z5_avx512_matmul_q6_k(Z5_MATMUL_ARGS);
 void z5_avx512_quant_q8_32(void *dst, const float *x, size_t k);
 void z5_avx512_quant_q8_256(void *dst, const float *x, size_t k);
 void z5_avx512_rmsnorm(float *y, const float *x, const float *w, size_t n, float eps);
 void z5_avx512_silu_mul(float *g, const float *u, size_t n);
 void z5_avx512_attn(const struct z5_attn *a);
+uint64_t z5_avx512_read(const void *p, size_t n);
 
 #endif

@@ -107,8 +107,8 @@ void z5_avx512_silu_mul(float *g, const float *u, size_t n)
 	}
 }
 
-/* In eight streams, which is the fastest way to read that was found; see matmul.c. */
-static uint64_t avx512_read(const void *p, size_t n)
+/* In eight streams, which is the fastest way to read that was found; see matmul.h. */
+uint64_t z5_avx512_read(const void *p, size_t n)
 {
 	const size_t part = n / 8 & ~(size_t)63;
 	__m512i x[8] = { 0 };
@@ -125,18 +125,4 @@ static uint64_t avx512_read(const void *p, size_t n)
 	for (int j = 0; j < 8; j++)
 		f ^= w[j];
 	return f;
-}
-
-void z5_kernels_avx512(struct z5_kernels *k)
-{
-	for (int i = 0; i < Z5_N_TYPES; i++) {
-		k->matmul[i] = z5_avx512_matmul[i];
-		k->matmul_level[i] = "avx512vnni";
-	}
-	k->quant[Z5_ACT_Q8_32] = z5_avx512_quant_q8_32;
-	k->quant[Z5_ACT_Q8_256] = z5_avx512_quant_q8_256;
-	k->rmsnorm = z5_avx512_rmsnorm;
-	k->silu_mul = z5_avx512_silu_mul;
-	k->attn = z5_avx512_attn;
-	k->read = avx512_read;
 }

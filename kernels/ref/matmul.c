@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Matrix products, the definition. A row's sum runs over its blocks in order, one fma a block. */
-#include <kernels/kernels.h>
-#include <kernels/scalar.h>
-
+#include "pack.h"
 #include "ref.h"
 
 static uint16_t half_at(const void *p, size_t i)
 {
-	uint16_t h;
-
-	memcpy(&h, (const uint8_t *)p + 2 * i, 2);
-	return h;
+	return load16((const uint8_t *)p + 2 * i);
 }
 
 /* One row of one group against one token; what a type has to define. */
@@ -102,22 +97,14 @@ static float dot_q4_k(const uint8_t *o, unsigned int r, size_t k, const void *x)
 	float acc = 0;
 
 	for (size_t b = 0; b < k / 256; b++, o += 36 * 64, q += 256, s32 += 8) {
-		const uint8_t *scales = o + 32 * 64 + 2 * r, *d = o + 35 * 64;
+		const uint8_t *d = o + 35 * 64;
 		int32_t sum = 0, min = 0;
 
-		for (int s = 0; s < 8; s++) {
+		for (unsigned int s = 0; s < 8; s++) {
 			int32_t dot = 0, sc, m;
 
-#define B(i) scales[(i) / 2 * 32 + (i) % 2]
-			if (s < 4) {
-				sc = B(s) & 63;
-				m = B(s + 4) & 63;
-			} else {
-				sc = (B(s + 4) & 15) | B(s - 4) >> 6 << 4;
-				m = B(s + 4) >> 4 | B(s) >> 6 << 4;
-			}
-#undef B
-			for (int i = 0; i < 32; i++)
+			scale_q4_k(o + 32 * 64, r, s, &sc, &m);
+			for (unsigned int i = 0; i < 32; i++)
 				dot += (o[(s / 2 * 8 + i / 4) * 64 + 4 * r + i % 4] >> (s % 2 * 4) & 15) *
 				       q[s * 32 + i];
 			sum += sc * dot;

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the products with quantized weights share. AVX2 multiplies bytes only with vpmaddubsw, unsigned by signed,
+ * which adds two products and saturates at 16 bits. Every use of it here stays inside, |x| being
+ * 127 at most by contract:
+ *
+ *  Q4_0, Q4_K  weights 0..15: 2 * 15 * 127 = 3810 a quad, 8 quads 30480 < 32767. So a block, or
+ *              sub-block, of 32 columns is summed in 16 bits and widened once.
+ *  Q6_K        weights 0..63: 2 * 63 * 127 = 16002 a quad, 2 quads 32004 < 32767.
+ *  Q8_0        |w| by x with the sign of w, |w| 128 at most: 2 * 128 * 127 = 32512 < 32767, 1 quad.
+ *
+ * What the unsigned form has too much comes off with the sums of the activation, in exact integers.
+ */
+#ifndef Z5_AVX2_MATMUL_H
+#define Z5_AVX2_MATMUL_H
+
+#include "avx2.h"
+
+/* Tokens that share one look at the weights: 8 sums of 16 bits in registers. */
+#define TILE 4
+
+/* Bytes ahead of the loads of one token: a page, where the prefetch of the hardware stops. */
+#define AHEAD 4096
+
+/* 16 rows; of int32, of int16 pairs or of floats. */
+struct rows {
+	__m256i lo, hi;
+};
+
+struct sums {
+	__m256 lo, hi;
+};
+
+AVX2_INLINE struct rows line(const uint8_t *p)
+{
+	return (struct rows){ avx2_load(p), avx2_load(p + 32) };
+}
+
+AVX2_INLINE struct rows masked(struct rows w, int shift, int mask)
+{
+	__m256i m = _mm256_set1_epi8((char)mask);
+
+	if (shift) {
+		w.lo = _mm256_srli_epi16(w.lo, shift);
+		w.hi = _mm256_srli_epi16(w.hi, shift);
+	}
+	return (struct rows){ _mm256_and_si256(w.lo, m), _mm256_and_si256(w.hi, m) };
+}
+
+/* Unsigned w times one quad of x for all rows, as pairs of 16 bits. */
+AVX2_INLINE struct rows pairs(struct rows w, const int8_t *q)
+{
+	__m256i x = avx2_quad(q);
+
+	return (struct rows){ _mm256_maddubs_epi16(w.lo, x), _mm256_maddubs_epi16(w.hi, x) };
+}
+
+/*
+ * A sum stays one chain: gcc knows that integer sums may be reordered, makes a tree of the products
+ * of a whole block and spills nearly all of them.
+ */
+AVX2_INLINE struct rows in_order(struct rows a)
+{
+	__asm__("" : "+x"(a.lo), "+x"(a.hi));
+	return a;
+}
+
+AVX2_INLINE struct rows add16(struct rows a, struct rows b)
+{
+	return in_order(
+		(struct rows){ _mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi) });
+}
+
+AVX2_INLINE struct rows add32(struct rows a, struct rows b)
+{
+	return in_order(
+		(struct rows){ _mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi) });
+}
+
+/* Both pairs of each row times by, added to 32 bits. */
+AVX2_INLINE struct rows widen(struct rows a, struct rows by)
+{
+	return (struct rows){ _mm256_madd_epi16(a.lo, by.lo), _mm256_madd_epi16(a.hi, by.hi) };
+}
+
+AVX2_INLINE struct rows both(__m256i v)
+{
+	return (struct rows){ v, v };
+}
+
+AVX2_INLINE struct sums halves(const uint8_t *p)
+{
+	return (struct sums){ avx2_halves(p), avx2_halves(p + 16) };
+}
+
+/* acc = fma(d_w * d_x, isum, acc), the one rounding of a block */
+AVX2_INLINE void block(struct sums *acc, struct sums dw, float dx, struct rows isum)
+{
+	__m256 d = _mm256_set1_ps(dx);
+
+	acc->lo = _mm256_fmadd_ps(_mm256_mul_ps(dw.lo, d), _mm256_cvtepi32_ps(isum.lo), acc->lo);
+	acc->hi = _mm256_fmadd_ps(_mm256_mul_ps(dw.hi, d), _mm256_cvtepi32_ps(isum.hi), acc->hi);
+}
+
+AVX2_INLINE void block_less(struct sums *acc, struct sums dw, float dx, struct rows isum)
+{
+	__m256 d = _mm256_set1_ps(dx);
+
+	acc->lo = _mm256_fnmadd_ps(_mm256_mul_ps(dw.lo, d), _mm256_cvtepi32_ps(isum.lo), acc->lo);
+	acc->hi = _mm256_fnmadd_ps(_mm256_mul_ps(dw.hi, d), _mm256_cvtepi32_ps(isum.hi), acc->hi);
+}
+
+AVX2_INLINE void ahead(const uint8_t *p, const int lines)
+{
+	for (int i = 0; i < lines; i++)
+		_mm_prefetch((const char *)p + AHEAD + 64 * i, _MM_HINT_T0);
+}
+
+/* ---- groups and tokens ---- */
+
+typedef void (*tile_fn)(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			const uint8_t *x, size_t x_stride);
+
+AVX2_INLINE void tile(tile_fn fn, const int nt, float *y, size_t y_stride, const uint8_t *w,
+		      size_t k, const uint8_t *x, size_t x_stride)
+{
+	struct sums acc[TILE];
+
+	for (int t = 0; t < nt; t++)
+		acc[t].lo = acc[t].hi = _mm256_setzero_ps();
+	fn(nt, acc, w, k, x, x_stride);
+	for (int t = 0; t < nt; t++) {
+		_mm256_storeu_ps(y + (size_t)t * y_stride, acc[t].lo);
+		_mm256_storeu_ps(y + (size_t)t * y_stride + 8, acc[t].hi);
+	}
+}
+
+AVX2_INLINE void matmul(tile_fn fn, size_t gb, Z5_MATMUL_ARGS)
+{
+	for (size_t g = g0; g < g1; g++) {
+		const uint8_t *p = (const uint8_t *)w + g * gb, *a = x;
+		float *out = y + g * Z5_GROUP;
+		size_t left = n;
+
+		for (; left >= 4; left -= 4, a += 4 * x_stride, out += 4 * y_stride)
+			tile(fn, 4, out, y_stride, p, k, a, x_stride);
+		for (; left >= 2; left -= 2, a += 2 * x_stride, out += 2 * y_stride)
+			tile(fn, 2, out, y_stride, p, k, a, x_stride);
+		if (left)
+			tile(fn, 1, out, y_stride, p, k, a, x_stride);
+	}
+}
+
+#define MATMUL(type, name)								\
+void z5_avx2_matmul_##name(Z5_MATMUL_ARGS)						\
+{											\
+	matmul(tile_##name, z5_types[type].group_bytes(k), y, y_stride, w, k, g0, g1,	\
+	       x, x_stride, n);								\
+}
+
+#endif

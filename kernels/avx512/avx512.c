@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#include "avx512.h"
+
+void z5_kernels_avx512(struct z5_kernels *k)
+{
+	k->matmul[Z5_F32] = z5_avx512_matmul_f32;
+	k->matmul[Z5_F16] = z5_avx512_matmul_f16;
+	k->matmul[Z5_BF16] = z5_avx512_matmul_bf16;
+	k->matmul[Z5_Q8_0] = z5_avx512_matmul_q8_0;
+	k->matmul[Z5_Q4_0] = z5_avx512_matmul_q4_0;
+	k->matmul[Z5_Q4_K] = z5_avx512_matmul_q4_k;
+	k->matmul[Z5_Q6_K] = z5_avx512_matmul_q6_k;
+	for (int i = 0; i < Z5_N_TYPES; i++)
+		k->matmul_level[i] = z5_level_names[2];
+
+	k->quant[Z5_ACT_Q8_32] = z5_avx512_quant_q8_32;
+	k->quant[Z5_ACT_Q8_256] = z5_avx512_quant_q8_256;
+	k->rmsnorm = z5_avx512_rmsnorm;
+	k->silu_mul = z5_avx512_silu_mul;
+	k->attn = z5_avx512_attn;
+	k->read = z5_avx512_read;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the matrix products share. A register of weights is 16 rows x 4 columns, the activation's 4 columns are
+ * broadcast, so that each lane sums one output row and nothing is ever added across lanes.
+ */
+#ifndef Z5_AVX512_MATMUL_H
+#define Z5_AVX512_MATMUL_H
+
+#include "avx512.h"
+
+/*
+ * A tile is ng groups by nt tokens, one of them 1. Many tokens share one pass over a group's weights. A lone token
+ * takes several groups side by side instead: what it costs is the stream of weights, and a core reads four streams
+ * half as fast again as one (its prefetchers follow each of them on its own; measured in Documentation/performance.rst).
+ */
+#define LONE_GROUPS 4
+#define TILE_ARGS float *y, size_t ys, const uint8_t *w, size_t gb, size_t k, const uint8_t *x, size_t xs, \
+		  const int ng, const int nt
+
+/* Asks for what a lone token's stream holds next: hardware prefetchers stop at each 4 KiB. In bytes. */
+#define AHEAD 1024
+
+AVX512_INLINE void ahead(const uint8_t *p, size_t lines, const int nt)
+{
+	if (nt == 1)
+		for (size_t i = 0; i < lines; i++)
+			_mm_prefetch((const char *)p + AHEAD + 64 * i, _MM_HINT_T0);
+}
+
+AVX512_INLINE void tile_zero(__m512 *acc, const int n)
+{
+	for (int i = 0; i < n; i++)
+		acc[i] = _mm512_setzero_ps();
+}
+
+AVX512_INLINE void tile_store(float *y, size_t ys, const __m512 *acc, const int ng, const int nt)
+{
+	for (int g = 0; g < ng; g++)
+		for (int t = 0; t < nt; t++)
+			_mm512_storeu_ps(y + t * ys + g * Z5_GROUP, acc[g * nt + t]);
+}
+
+/*
+ * s + the 32 columns in v times those at q. For a lone token in two chains: with no other work between them, eight
+ * vpdpbusd that wait for each other are what the core would wait for.
+ */
+AVX512_INLINE __m512i dot32(__m512i s, const __m512i *v, const uint8_t *q, const int nt)
+{
+	__m512i s1 = _mm512_setzero_si512();
+
+	if (nt > 1) {
+		for (int j = 0; j < 8; j++)
+			s = _mm512_dpbusd_epi32(s, v[j], avx512_quad(q + 4 * j));
+		return s;
+	}
+	for (int j = 0; j < 8; j += 2) {
+		s = _mm512_dpbusd_epi32(s, v[j], avx512_quad(q + 4 * j));
+		s1 = _mm512_dpbusd_epi32(s1, v[j + 1], avx512_quad(q + 4 * j + 4));
+	}
+	return _mm512_add_epi32(s, s1);
+}
+
+typedef void (*tile_fn)(TILE_ARGS);
+
+AVX512_INLINE void matmul(tile_fn tile, size_t gb, Z5_MATMUL_ARGS)
+{
+	const uint8_t *wg = (const uint8_t *)w + g0 * gb, *xb = x;
+
+	y += g0 * Z5_GROUP;
+	if (n == 1)
+		for (; g1 - g0 >= LONE_GROUPS; g0 += LONE_GROUPS) {
+			tile(y, 0, wg, gb, k, xb, 0, LONE_GROUPS, 1);
+			wg += LONE_GROUPS * gb;
+			y += LONE_GROUPS * Z5_GROUP;
+		}
+	for (; g0 < g1; g0++, wg += gb, y += Z5_GROUP) {
+#define TILE(nt) tile(y + t * y_stride, y_stride, wg, gb, k, xb + t * x_stride, x_stride, 1, nt)
+		AVX512_TOKENS(n, t, TILE);
+#undef TILE
+	}
+}
+
+#define MATMUL(type, name)								\
+void z5_avx512_matmul_##name(Z5_MATMUL_ARGS)						\
+{											\
+	matmul(tile_##name, z5_types[type].group_bytes(k), y, y_stride, w, k, g0, g1,	\
+	       x, x_stride, n);								\
+}
+
+#endif
