@@ -17,17 +17,22 @@ size_t z5_act_bytes(enum z5_act act, size_t k)
 	}
 }
 
-size_t z5_attn_begin(const struct z5_attn *a)
+struct z5_attn_span z5_attn_begin(const struct z5_attn *a)
 {
-	size_t most = 0;
+	struct z5_attn_span s = { SIZE_MAX, 0 };
 
 	for (unsigned int i = 0; i < a->n_q; i++) {
-		a->state[2 * i] = -INFINITY;
-		a->state[2 * i + 1] = 0;
+		const size_t from = a->from ? a->from[i] : 0;
+
+		/* a sink is a score that has been seen: its own weight is exp(0) */
+		a->state[2 * i] = a->sinks ? a->sinks[i] : -INFINITY;
+		a->state[2 * i + 1] = a->sinks ? 1.0f : 0.0f;
 		memset(a->out[i], 0, a->hd_v * sizeof(float));
-		most = a->n_kv[i] > most ? a->n_kv[i] : most;
+		s.from = from < s.from ? from : s.from;
+		s.to = a->n_kv[i] > s.to ? a->n_kv[i] : s.to;
 	}
-	return most;
+	s.from = s.from / Z5_ATTN_CHUNK * Z5_ATTN_CHUNK;
+	return s;
 }
 
 void z5_attn_end(const struct z5_attn *a)

@@ -105,8 +105,22 @@ typedef void (*z5_quant_fn)(void *dst, const float *x, size_t k);
 /* y = x / sqrt(mean(x^2) + eps) * w; y may be x. */
 typedef void (*z5_rmsnorm_fn)(float *y, const float *x, const float *w, size_t n, float eps);
 
+/*
+ * y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * w + b (Ba et al., arXiv 1607.06450); b NULL: none; y may be x.
+ */
+typedef void (*z5_layernorm_fn)(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
+
 /* g = silu(g) * u, silu(x) = x / (1 + exp(-x)) */
 typedef void (*z5_silu_mul_fn)(float *g, const float *u, size_t n);
+
+/*
+ * g = gelu(g) * u, or gelu(g) where u is NULL. GELU in its tanh form (Hendrycks and Gimpel, arXiv 1606.08415),
+ * 0.5 x (1 + tanh z) = x / (1 + exp(-2 z)) with z = sqrt(2 / pi) (x + 0.044715 x^3).
+ */
+typedef void (*z5_gelu_mul_fn)(float *g, const float *u, size_t n);
+
+/* x = cap * tanh(x / cap) (Bello et al., arXiv 1611.09940; gemma 2: 2408.00118), cap > 0. */
+typedef void (*z5_softcap_fn)(float *x, size_t n, float cap);
 
 /* Positions of the KV cache that one step of the running softmax takes. */
 #define Z5_ATTN_CHUNK 64
@@ -122,7 +136,14 @@ struct z5_attn {
 	float scale;
 	unsigned int n_q;
 	const float *const *q;	/* n_q pointers to float[hd_k] */
-	const uint32_t *n_kv;	/* query i sees positions [0, n_kv[i]), n_kv[i] > 0 */
+	const uint32_t *n_kv;	/* query i sees positions [from[i], n_kv[i]) */
+	const uint32_t *from;	/* below n_kv[i]; NULL: from 0 */
+	/*
+	 * One score a query that takes its share of the softmax and has no value (Xiao et al., arXiv 2309.17453);
+	 * NULL: none.
+	 */
+	const float *sinks;
+	float softcap;		/* scores go through z5_softcap_fn; 0: not */
 	float *const *out;	/* n_q pointers to float[hd_v] */
 	float *state;		/* scratch, float[2 * n_q] */
 };
@@ -135,7 +156,10 @@ struct z5_kernels {
 	const char *matmul_level[Z5_N_TYPES];	/* where that function comes from */
 	z5_quant_fn quant[Z5_N_ACTS];		/* none for Z5_ACT_F32 */
 	z5_rmsnorm_fn rmsnorm;
+	z5_layernorm_fn layernorm;
 	z5_silu_mul_fn silu_mul;
+	z5_gelu_mul_fn gelu_mul;
+	z5_softcap_fn softcap;
 	z5_attn_fn attn;
 	/* Reads n bytes (multiple of 64) and folds them into one word, for bandwidth measurements. */
 	uint64_t (*read)(const void *p, size_t n);
@@ -156,8 +180,21 @@ void z5_kernels_avx512(struct z5_kernels *k);
 
 /* ---- elementwise work that is the same code at every level ---- */
 
-/* Empties the running softmax of all queries; returns the most positions that one of them sees. */
-size_t z5_attn_begin(const struct z5_attn *a);
+/* Positions [from, to) of a chunk. */
+struct z5_attn_span {
+	size_t from, to;
+};
+
+/* Empties the running softmax of all queries; returns the range of chunks that some query sees, in positions. */
+struct z5_attn_span z5_attn_begin(const struct z5_attn *a);
+/* What query i sees of the chunk at p; from == to: nothing. */
+static inline struct z5_attn_span z5_attn_sees(const struct z5_attn *a, unsigned int i, size_t p)
+{
+	const size_t from = a->from && a->from[i] > p ? a->from[i] - p : 0;
+	const size_t to = a->n_kv[i] <= p ? 0 : a->n_kv[i] - p < Z5_ATTN_CHUNK ? a->n_kv[i] - p : Z5_ATTN_CHUNK;
+
+	return (struct z5_attn_span){ from, from < to ? to : from };
+}
 /* Divides each result by the sum of its weights. */
 void z5_attn_end(const struct z5_attn *a);
 

@@ -91,6 +91,23 @@ static inline float z5_exp(float x)
 	return p * z5_bits_f32((uint32_t)((int32_t)n + 127) << 23);
 }
 
+/* tanh(x) within 1.2e-7; from the exponential of -2 |x|, which cannot overflow. */
+static inline float z5_tanh(float x)
+{
+	float e = z5_exp(-2.0f * fabsf(x));
+
+	return copysignf((1.0f - e) / (1.0f + e), x);
+}
+
+/* gelu(x) = x / (1 + exp(x (A + B x^2))), A = -2 sqrt(2 / pi), B = 0.044715 A */
+#define Z5_GELU_A	-1.59576912f
+#define Z5_GELU_B	-0.0713548163f
+
+static inline float z5_gelu(float x)
+{
+	return x / (1.0f + z5_exp(x * fmaf(Z5_GELU_B, x * x, Z5_GELU_A)));
+}
+
 /* Sum and maximum of 16 lanes: halves are folded onto each other, 8, 4, 2, 1. Destroys l. */
 static inline float z5_tree_add(float *l)
 {

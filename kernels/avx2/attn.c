@@ -33,15 +33,15 @@ AVX2_INLINE void scores(const int ng, float *s, const float *k, size_t hd, const
 		_mm256_store_ps(s + 8 * i, _mm256_mul_ps(acc[i], scale));
 }
 
-/* nv registers of dimensions from the values of valid positions; nv is a constant. */
+/* nv registers of dimensions from the values of n positions; nv is a constant. */
 AVX2_INLINE void values(const int nv, float *out, const float *v, size_t hd, const float *s,
-			size_t valid, __m256 corr)
+			size_t n, __m256 corr)
 {
 	__m256 acc[8];
 
 	for (int i = 0; i < nv; i++)
 		acc[i] = _mm256_mul_ps(_mm256_loadu_ps(out + 8 * i), corr);
-	for (size_t j = 0; j < valid; j++, v += hd) {
+	for (size_t j = 0; j < n; j++, v += hd) {
 		__m256 p = _mm256_broadcast_ss(s + j);
 
 		for (int i = 0; i < nv; i++)
@@ -51,7 +51,7 @@ AVX2_INLINE void values(const int nv, float *out, const float *v, size_t hd, con
 		_mm256_storeu_ps(out + 8 * i, acc[i]);
 }
 
-static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, size_t valid)
+static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, struct z5_attn_span sees)
 {
 	_Alignas(32) float s[Z5_ATTN_CHUNK];
 	float *mx = &a->state[2 * query], *l = &a->state[2 * query + 1], *out = a->out[query];
@@ -60,7 +60,7 @@ static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, size_t
 	__m256 scale = _mm256_set1_ps(a->scale), r[2 * GROUPS], top, c;
 	size_t d = 0;
 
-	switch ((valid + 15) / 16) {
+	switch ((sees.to + 15) / 16) {
 	case 4:
 		scores(4, s, k, a->hd_k, q, scale);
 		break;
@@ -74,7 +74,11 @@ static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, size_t
 		scores(1, s, k, a->hd_k, q, scale);
 		break;
 	}
-	for (size_t j = valid; j < Z5_ATTN_CHUNK; j++)
+	if (a->softcap != 0)
+		z5_avx2_softcap(s, sees.to, a->softcap);
+	for (size_t j = 0; j < sees.from; j++)
+		s[j] = -INFINITY;
+	for (size_t j = sees.to; j < Z5_ATTN_CHUNK; j++)
 		s[j] = -INFINITY;
 
 	/* register i and i + 1 for even i: lanes 0..7 and 8..15 of a 16-lane row */
@@ -95,32 +99,33 @@ static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, size_t
 	*mx = m;
 
 	c = _mm256_set1_ps(corr);
+	v += sees.from * a->hd_v;
 	for (; d + 64 <= a->hd_v; d += 64)
-		values(8, out + d, v + d, a->hd_v, s, valid, c);
+		values(8, out + d, v + d, a->hd_v, s + sees.from, sees.to - sees.from, c);
 	switch ((a->hd_v - d) / 16) {
 	case 3:
-		values(6, out + d, v + d, a->hd_v, s, valid, c);
+		values(6, out + d, v + d, a->hd_v, s + sees.from, sees.to - sees.from, c);
 		break;
 	case 2:
-		values(4, out + d, v + d, a->hd_v, s, valid, c);
+		values(4, out + d, v + d, a->hd_v, s + sees.from, sees.to - sees.from, c);
 		break;
 	case 1:
-		values(2, out + d, v + d, a->hd_v, s, valid, c);
+		values(2, out + d, v + d, a->hd_v, s + sees.from, sees.to - sees.from, c);
 		break;
 	}
 }
 
 void z5_avx2_attn(const struct z5_attn *a)
 {
-	const size_t most = z5_attn_begin(a);
+	const struct z5_attn_span all = z5_attn_begin(a);
 
 	/* all queries over one chunk before the next: it is read from memory once */
-	for (size_t p = 0; p < most; p += Z5_ATTN_CHUNK) {
+	for (size_t p = all.from; p < all.to; p += Z5_ATTN_CHUNK) {
 		for (unsigned int i = 0; i < a->n_q; i++) {
-			size_t left = a->n_kv[i] > p ? a->n_kv[i] - p : 0;
+			const struct z5_attn_span sees = z5_attn_sees(a, i, p);
 
-			if (left)
-				chunk(a, i, p, left < Z5_ATTN_CHUNK ? left : Z5_ATTN_CHUNK);
+			if (sees.from < sees.to)
+				chunk(a, i, p, sees);
 		}
 	}
 	z5_attn_end(a);

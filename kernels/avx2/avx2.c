@@ -16,7 +16,10 @@ void z5_kernels_avx2(struct z5_kernels *k)
 	k->quant[Z5_ACT_Q8_32] = z5_avx2_quant_q8_32;
 	k->quant[Z5_ACT_Q8_256] = z5_avx2_quant_q8_256;
 	k->rmsnorm = z5_avx2_rmsnorm;
+	k->layernorm = z5_avx2_layernorm;
 	k->silu_mul = z5_avx2_silu_mul;
+	k->gelu_mul = z5_avx2_gelu_mul;
+	k->softcap = z5_avx2_softcap;
 	k->attn = z5_avx2_attn;
 	k->read = z5_avx2_read;
 }

@@ -69,6 +69,22 @@ AVX2_INLINE __m256 avx2_exp(__m256 x)
 	return _mm256_and_ps(keep, _mm256_mul_ps(p, _mm256_castsi256_ps(e)));
 }
 
+/* z5_tanh() on 8 lanes */
+AVX2_INLINE __m256 avx2_tanh(__m256 x)
+{
+	const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+	__m256 e = avx2_exp(_mm256_mul_ps(_mm256_set1_ps(-2.0f), _mm256_andnot_ps(sign, x)));
+	__m256 y = _mm256_div_ps(_mm256_sub_ps(one, e), _mm256_add_ps(one, e));
+
+	return _mm256_or_ps(_mm256_andnot_ps(sign, y), _mm256_and_ps(sign, x));
+}
+
+/* z5_softcap_fn on 8 lanes */
+AVX2_INLINE __m256 avx2_softcap(__m256 x, float cap)
+{
+	return _mm256_mul_ps(_mm256_set1_ps(cap), avx2_tanh(_mm256_mul_ps(x, _mm256_set1_ps(1.0f / cap))));
+}
+
 void z5_avx2_matmul_f32(Z5_MATMUL_ARGS);
 void z5_avx2_matmul_f16(Z5_MATMUL_ARGS);
 void z5_avx2_matmul_bf16(Z5_MATMUL_ARGS);
@@ -79,7 +95,10 @@ void z5_avx2_matmul_q6_k(Z5_MATMUL_ARGS);
 void z5_avx2_quant_q8_32(void *dst, const float *x, size_t k);
 void z5_avx2_quant_q8_256(void *dst, const float *x, size_t k);
 void z5_avx2_rmsnorm(float *y, const float *x, const float *w, size_t n, float eps);
+void z5_avx2_layernorm(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
 void z5_avx2_silu_mul(float *g, const float *u, size_t n);
+void z5_avx2_gelu_mul(float *g, const float *u, size_t n);
+void z5_avx2_softcap(float *x, size_t n, float cap);
 void z5_avx2_attn(const struct z5_attn *a);
 uint64_t z5_avx2_read(const void *p, size_t n);
 

@@ -140,6 +140,51 @@ void z5_avx2_rmsnorm(float *y, const float *x, const float *w, size_t n, float e
 	}
 }
 
+/* The first n of 8 floats at x, n <= 8; the others are 0. */
+AVX2_INLINE __m256 load_first(const float *x, size_t n)
+{
+	return n == 8 ? _mm256_loadu_ps(x) : _mm256_maskload_ps(x, first(n));
+}
+
+AVX2_INLINE void store_first(float *x, __m256 v, size_t n)
+{
+	if (n == 8)
+		_mm256_storeu_ps(x, v);
+	else
+		_mm256_maskstore_ps(x, first(n), v);
+}
+
+AVX2_INLINE size_t at_most_8(size_t n)
+{
+	return n < 8 ? n : 8;
+}
+
+void z5_avx2_layernorm(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+	__m256 lanes[2] = { _mm256_setzero_ps(), _mm256_setzero_ps() }, mean, scale;
+
+	for (size_t i = 0; i < n; i += 8)
+		lanes[i / 8 % 2] = _mm256_add_ps(lanes[i / 8 % 2], load_first(x + i, at_most_8(n - i)));
+	mean = _mm256_set1_ps(avx2_tree_add(lanes[0], lanes[1]) / (float)n);
+	lanes[0] = lanes[1] = _mm256_setzero_ps();
+	for (size_t i = 0; i < n; i += 8) {
+		const size_t left = at_most_8(n - i);
+		__m256 v = _mm256_sub_ps(load_first(x + i, left), mean);
+
+		v = _mm256_and_ps(v, _mm256_castsi256_ps(first(left)));
+		lanes[i / 8 % 2] = _mm256_fmadd_ps(v, v, lanes[i / 8 % 2]);
+	}
+	scale = _mm256_set1_ps(1.0f / sqrtf(avx2_tree_add(lanes[0], lanes[1]) / (float)n + eps));
+	for (size_t i = 0; i < n; i += 8) {
+		const size_t left = at_most_8(n - i);
+		__m256 v = _mm256_mul_ps(_mm256_sub_ps(load_first(x + i, left), mean), scale);
+		__m256 vw = load_first(w + i, left);
+
+		v = b ? _mm256_fmadd_ps(v, vw, load_first(b + i, left)) : _mm256_mul_ps(v, vw);
+		store_first(y + i, v, left);
+	}
+}
+
 AVX2_INLINE __m256 silu_mul8(__m256 g, __m256 u)
 {
 	__m256 e = avx2_exp(_mm256_xor_ps(g, _mm256_set1_ps(-0.0f)));
@@ -158,6 +203,32 @@ void z5_avx2_silu_mul(float *g, const float *u, size_t n)
 
 		_mm256_maskstore_ps(g + i, m, silu_mul8(_mm256_maskload_ps(g + i, m),
 							_mm256_maskload_ps(u + i, m)));
+	}
+}
+
+void z5_avx2_gelu_mul(float *g, const float *u, size_t n)
+{
+	const __m256 one = _mm256_set1_ps(1.0f), a = _mm256_set1_ps(Z5_GELU_A);
+	const __m256 b = _mm256_set1_ps(Z5_GELU_B);
+
+	for (size_t i = 0; i < n; i += 8) {
+		const size_t left = at_most_8(n - i);
+		__m256 v = load_first(g + i, left);
+		__m256 e = avx2_exp(_mm256_mul_ps(v, _mm256_fmadd_ps(b, _mm256_mul_ps(v, v), a)));
+
+		v = _mm256_div_ps(v, _mm256_add_ps(one, e));
+		if (u)
+			v = _mm256_mul_ps(v, load_first(u + i, left));
+		store_first(g + i, v, left);
+	}
+}
+
+void z5_avx2_softcap(float *x, size_t n, float cap)
+{
+	for (size_t i = 0; i < n; i += 8) {
+		const size_t left = at_most_8(n - i);
+
+		store_first(x + i, avx2_softcap(load_first(x + i, left), cap), left);
 	}
 }
 

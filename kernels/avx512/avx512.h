@@ -91,6 +91,22 @@ AVX512_INLINE __m512 avx512_exp(__m512 x)
 	return _mm512_maskz_mul_ps(keep, p, _mm512_castsi512_ps(e));
 }
 
+/* z5_tanh() on 16 lanes */
+AVX512_INLINE __m512 avx512_tanh(__m512 x)
+{
+	const __m512 one = _mm512_set1_ps(1.0f), sign = _mm512_set1_ps(-0.0f);
+	__m512 e = avx512_exp(_mm512_mul_ps(_mm512_set1_ps(-2.0f), _mm512_andnot_ps(sign, x)));
+	__m512 y = _mm512_div_ps(_mm512_sub_ps(one, e), _mm512_add_ps(one, e));
+
+	return _mm512_or_ps(_mm512_andnot_ps(sign, y), _mm512_and_ps(sign, x));
+}
+
+/* z5_softcap_fn on 16 lanes */
+AVX512_INLINE __m512 avx512_softcap(__m512 x, float cap)
+{
+	return _mm512_mul_ps(_mm512_set1_ps(cap), avx512_tanh(_mm512_mul_ps(x, _mm512_set1_ps(1.0f / cap))));
+}
+
 void z5_avx512_matmul_f32(Z5_MATMUL_ARGS);
 void z5_avx512_matmul_f16(Z5_MATMUL_ARGS);
 void z5_avx512_matmul_bf16(Z5_MATMUL_ARGS);
@@ -101,7 +117,10 @@ void z5_avx512_matmul_q6_k(Z5_MATMUL_ARGS);
 void z5_avx512_quant_q8_32(void *dst, const float *x, size_t k);
 void z5_avx512_quant_q8_256(void *dst, const float *x, size_t k);
 void z5_avx512_rmsnorm(float *y, const float *x, const float *w, size_t n, float eps);
+void z5_avx512_layernorm(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
 void z5_avx512_silu_mul(float *g, const float *u, size_t n);
+void z5_avx512_gelu_mul(float *g, const float *u, size_t n);
+void z5_avx512_softcap(float *x, size_t n, float cap);
 void z5_avx512_attn(const struct z5_attn *a);
 uint64_t z5_avx512_read(const void *p, size_t n);
 

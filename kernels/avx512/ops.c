@@ -93,6 +93,31 @@ void z5_avx512_rmsnorm(float *y, const float *x, const float *w, size_t n, float
 	}
 }
 
+void z5_avx512_layernorm(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+	__m512 lanes = _mm512_setzero_ps(), vm, vs;
+
+	for (size_t i = 0; i < n; i += 16)
+		lanes = _mm512_add_ps(lanes, _mm512_maskz_loadu_ps(tail_mask(n - i), x + i));
+	vm = _mm512_set1_ps(avx512_tree_add(lanes) / (float)n);
+	lanes = _mm512_setzero_ps();
+	for (size_t i = 0; i < n; i += 16) {
+		__mmask16 m = tail_mask(n - i);
+		__m512 v = _mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), vm);
+
+		lanes = _mm512_mask3_fmadd_ps(v, v, lanes, m);
+	}
+	vs = _mm512_set1_ps(1.0f / sqrtf(avx512_tree_add(lanes) / (float)n + eps));
+	for (size_t i = 0; i < n; i += 16) {
+		__mmask16 m = tail_mask(n - i);
+		__m512 v = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), vm), vs);
+		__m512 vw = _mm512_maskz_loadu_ps(m, w + i);
+
+		v = b ? _mm512_fmadd_ps(v, vw, _mm512_maskz_loadu_ps(m, b + i)) : _mm512_mul_ps(v, vw);
+		_mm512_mask_storeu_ps(y + i, m, v);
+	}
+}
+
 void z5_avx512_silu_mul(float *g, const float *u, size_t n)
 {
 	const __m512 one = _mm512_set1_ps(1.0f);
@@ -104,6 +129,32 @@ void z5_avx512_silu_mul(float *g, const float *u, size_t n)
 
 		v = _mm512_div_ps(v, _mm512_add_ps(one, e));
 		_mm512_mask_storeu_ps(g + i, m, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(m, u + i)));
+	}
+}
+
+void z5_avx512_gelu_mul(float *g, const float *u, size_t n)
+{
+	const __m512 one = _mm512_set1_ps(1.0f), a = _mm512_set1_ps(Z5_GELU_A);
+	const __m512 b = _mm512_set1_ps(Z5_GELU_B);
+
+	for (size_t i = 0; i < n; i += 16) {
+		__mmask16 m = tail_mask(n - i);
+		__m512 v = _mm512_maskz_loadu_ps(m, g + i);
+		__m512 e = avx512_exp(_mm512_mul_ps(v, _mm512_fmadd_ps(b, _mm512_mul_ps(v, v), a)));
+
+		v = _mm512_div_ps(v, _mm512_add_ps(one, e));
+		if (u)
+			v = _mm512_mul_ps(v, _mm512_maskz_loadu_ps(m, u + i));
+		_mm512_mask_storeu_ps(g + i, m, v);
+	}
+}
+
+void z5_avx512_softcap(float *x, size_t n, float cap)
+{
+	for (size_t i = 0; i < n; i += 16) {
+		__mmask16 m = tail_mask(n - i);
+
+		_mm512_mask_storeu_ps(x + i, m, avx512_softcap(_mm512_maskz_loadu_ps(m, x + i), cap));
 	}
 }
 

@@ -73,14 +73,46 @@ static void ref_rmsnorm(float *y, const float *x, const float *w, size_t n, floa
 		y[i] = x[i] * scale * w[i];
 }
 
+static void ref_layernorm(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+	float lane[16] = { 0 }, mean, scale;
+
+	for (size_t i = 0; i < n; i++)
+		lane[i % 16] += x[i];
+	mean = z5_tree_add(lane) / (float)n;
+	memset(lane, 0, sizeof(lane));
+	for (size_t i = 0; i < n; i++)
+		lane[i % 16] = fmaf(x[i] - mean, x[i] - mean, lane[i % 16]);
+	scale = 1.0f / sqrtf(z5_tree_add(lane) / (float)n + eps);
+	for (size_t i = 0; i < n; i++) {
+		float v = (x[i] - mean) * scale;
+
+		y[i] = b ? fmaf(v, w[i], b[i]) : v * w[i];
+	}
+}
+
 static void ref_silu_mul(float *g, const float *u, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		g[i] = g[i] / (1.0f + z5_exp(-g[i])) * u[i];
 }
 
-/* One chunk of one query: positions [p0, p0 + valid) of the cache. */
-static void ref_attn_chunk(const struct z5_attn *a, unsigned int i, size_t p0, size_t valid)
+static void ref_gelu_mul(float *g, const float *u, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		g[i] = u ? z5_gelu(g[i]) * u[i] : z5_gelu(g[i]);
+}
+
+static void ref_softcap(float *x, size_t n, float cap)
+{
+	const float inv = 1.0f / cap;
+
+	for (size_t i = 0; i < n; i++)
+		x[i] = cap * z5_tanh(x[i] * inv);
+}
+
+/* One chunk of one query: what it sees of positions [p0, p0 + Z5_ATTN_CHUNK) of the cache. */
+static void ref_attn_chunk(const struct z5_attn *a, unsigned int i, size_t p0, struct z5_attn_span sees)
 {
 	float s[Z5_ATTN_CHUNK], lane[16], m, corr, sum;
 	float *mx = &a->state[2 * i], *l = &a->state[2 * i + 1], *out = a->out[i];
@@ -89,10 +121,14 @@ static void ref_attn_chunk(const struct z5_attn *a, unsigned int i, size_t p0, s
 		const float *k = a->k + (p0 + j) / 16 * a->hd_k * 16 + (p0 + j) % 16;
 		float dot = 0;
 
-		if (j < valid)
-			for (size_t d = 0; d < a->hd_k; d++)
-				dot = fmaf(k[d * 16], a->q[i][d], dot);
-		s[j] = j < valid ? dot * a->scale : -INFINITY;
+		s[j] = -INFINITY;
+		if (j < sees.from || j >= sees.to)
+			continue;
+		for (size_t d = 0; d < a->hd_k; d++)
+			dot = fmaf(k[d * 16], a->q[i][d], dot);
+		s[j] = dot * a->scale;
+		if (a->softcap != 0)
+			ref_softcap(&s[j], 1, a->softcap);
 	}
 	for (int j = 0; j < 16; j++)
 		lane[j] = z5_max(z5_max(s[j], s[j + 16]), z5_max(s[j + 32], s[j + 48]));
@@ -108,7 +144,7 @@ static void ref_attn_chunk(const struct z5_attn *a, unsigned int i, size_t p0, s
 	for (size_t d = 0; d < a->hd_v; d++) {
 		float acc = out[d] * corr;
 
-		for (size_t j = 0; j < valid; j++)
+		for (size_t j = sees.from; j < sees.to; j++)
 			acc = fmaf(s[j], a->v[(p0 + j) * a->hd_v + d], acc);
 		out[d] = acc;
 	}
@@ -116,14 +152,14 @@ static void ref_attn_chunk(const struct z5_attn *a, unsigned int i, size_t p0, s
 
 static void ref_attn(const struct z5_attn *a)
 {
-	const size_t most = z5_attn_begin(a);
+	const struct z5_attn_span all = z5_attn_begin(a);
 
-	for (size_t p = 0; p < most; p += Z5_ATTN_CHUNK) {
+	for (size_t p = all.from; p < all.to; p += Z5_ATTN_CHUNK) {
 		for (unsigned int i = 0; i < a->n_q; i++) {
-			size_t left = a->n_kv[i] > p ? a->n_kv[i] - p : 0;
+			struct z5_attn_span sees = z5_attn_sees(a, i, p);
 
-			if (left)
-				ref_attn_chunk(a, i, p, left < Z5_ATTN_CHUNK ? left : Z5_ATTN_CHUNK);
+			if (sees.from < sees.to)
+				ref_attn_chunk(a, i, p, sees);
 		}
 	}
 	z5_attn_end(a);
@@ -148,7 +184,10 @@ void z5_kernels_ref(struct z5_kernels *k)
 	k->quant[Z5_ACT_Q8_32] = ref_quant_q8_32;
 	k->quant[Z5_ACT_Q8_256] = ref_quant_q8_256;
 	k->rmsnorm = ref_rmsnorm;
+	k->layernorm = ref_layernorm;
 	k->silu_mul = ref_silu_mul;
+	k->gelu_mul = ref_gelu_mul;
+	k->softcap = ref_softcap;
 	k->attn = ref_attn;
 	k->read = ref_read;
 }

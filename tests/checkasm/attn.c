@@ -15,6 +15,9 @@ struct case_of_attn {
 	uint32_t n_kv[MAX_Q];
 	enum shape shape;
 	bool high;
+	uint32_t window;	/* 0: none */
+	float softcap;
+	bool sinks;
 };
 
 static bool same(const struct level *l, const struct case_of_attn *c)
@@ -28,9 +31,17 @@ static bool same(const struct level *l, const struct case_of_attn *c)
 			     .q = q,
 			     .n_kv = c->n_kv };
 	size_t most = 0, n_k, n_v, n_out = c->n_q * c->hd_v, i;
+	uint32_t from[MAX_Q];
+	float sinks[MAX_Q];
 
-	for (i = 0; i < c->n_q; i++)
+	for (i = 0; i < c->n_q; i++) {
 		most = c->n_kv[i] > most ? c->n_kv[i] : most;
+		from[i] = c->window && c->n_kv[i] > c->window ? c->n_kv[i] - c->window : 0;
+		sinks[i] = rnd_normal();
+	}
+	a.from = c->window ? from : NULL;
+	a.sinks = c->sinks ? sinks : NULL;
+	a.softcap = c->softcap;
 	n_k = (most + 15) / 16 * 16 * c->hd_k;
 	n_v = most * c->hd_v;
 	k = guarded(SLOT_W, n_k * sizeof(float), c->high);
@@ -64,8 +75,8 @@ static bool same(const struct level *l, const struct case_of_attn *c)
 	i = differ(ys, zs, n_out);
 	if (i == n_out && guards_whole(SLOT_Z) && guards_whole(SLOT_AUX2))
 		return true;
-	note("hd_k %zu, hd_v %zu, n_q %u, n_kv[0] %u, most %zu, %s%s", c->hd_k, c->hd_v, c->n_q,
-	     c->n_kv[0], most, shape_name(c->shape),
+	note("hd_k %zu, hd_v %zu, n_q %u, n_kv[0] %u, most %zu, window %u, softcap %g, sinks %d, %s%s", c->hd_k,
+	     c->hd_v, c->n_q, c->n_kv[0], most, c->window, (double)c->softcap, c->sinks, shape_name(c->shape),
 	     i == n_out ? ": written outside of out or state" : "");
 	if (i < n_out)
 		note("query %zu (sees %u), dimension %zu: ref %08x (%g), %s %08x (%g)", i / c->hd_v,
@@ -86,7 +97,7 @@ static bool all_same(const struct level *l)
 				for (unsigned int n_q = 1; n_q <= MAX_Q; n_q++) {
 					c = (struct case_of_attn){
 						hd_k[i], hd_v[j], n_q, { 0 },
-						(enum shape)shape, rnd_below(2)
+						(enum shape)shape, rnd_below(2), 0, 0, false
 					};
 					for (unsigned int q = 0; q < n_q; q++)
 						c.n_kv[q] = 1 + rnd_below(rnd_below(2) ? 200 : 20);
@@ -98,7 +109,7 @@ static bool all_same(const struct level *l)
 	}
 	/* a batch of a prompt: each query sees one position more, over every edge of a chunk */
 	for (uint32_t n = 1; n <= 200; n++) {
-		c = (struct case_of_attn){ 24, 48, 1 + n % MAX_Q, { 0 }, SHAPE_NORMAL, n % 2 };
+		c = (struct case_of_attn){ 24, 48, 1 + n % MAX_Q, { 0 }, SHAPE_NORMAL, n % 2, 0, 0, false };
 		for (unsigned int q = 0; q < c.n_q; q++)
 			c.n_kv[q] = n + q;
 		if (!same(l, &c))
@@ -106,6 +117,15 @@ static bool all_same(const struct level *l)
 		for (unsigned int q = 0; q < c.n_q; q++)
 			c.n_kv[q] = n;
 		c.hd_v = 64;
+		if (!same(l, &c))
+			return false;
+	}
+	/* windows whose edges fall on every place of a chunk, and what else bends the scores */
+	for (uint32_t n = 1; n <= 300; n++) {
+		c = (struct case_of_attn){ 24, 48, 1 + n % MAX_Q, { 0 }, (enum shape)(n % N_SHAPES), n % 2,
+					   1 + rnd_below(n % 3 ? 150 : 20), n % 4 ? 0 : 50.0f, n % 5 < 2 };
+		for (unsigned int q = 0; q < c.n_q; q++)
+			c.n_kv[q] = n % 2 ? n + q : 1 + rnd_below(n);
 		if (!same(l, &c))
 			return false;
 	}

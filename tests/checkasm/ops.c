@@ -138,6 +138,108 @@ static bool all_rmsnorm(const struct level *l)
 	return true;
 }
 
+/* ---- layernorm ---- */
+
+static bool same_layernorm(const struct level *l, size_t n, enum shape shape, bool bias, bool inplace, bool high)
+{
+	float *x = guarded(SLOT_X, n * sizeof(float), high), *w = guarded(SLOT_W, n * sizeof(float), high);
+	float *b = guarded(SLOT_AUX, n * sizeof(float), high);
+	float *want = guarded(SLOT_Y, n * sizeof(float), high), *got = guarded(SLOT_Z, n * sizeof(float), high);
+	size_t i;
+
+	fill_floats(x, n, shape);
+	fill_floats(w, n, shape == SHAPE_NORMAL ? SHAPE_NORMAL : SHAPE_RARE);
+	fill_floats(b, n, shape);
+	l->ref->layernorm(want, x, w, bias ? b : NULL, n, 1e-5f);
+	if (inplace)
+		memcpy(got, x, n * sizeof(float));
+	l->k->layernorm(got, inplace ? got : x, w, bias ? b : NULL, n, 1e-5f);
+	i = differ(want, got, n);
+	if (i == n && guards_whole(SLOT_Z))
+		return true;
+	note("n %zu, %s%s%s%s", n, shape_name(shape), bias ? ", bias" : "", inplace ? ", in place" : "",
+	     i == n ? ": written outside of y" : "");
+	if (i < n)
+		explain(l, want, got, i);
+	return false;
+}
+
+static bool all_layernorm(const struct level *l)
+{
+	static const size_t more[] = { 63, 64, 65, 100, 127, 128, 288, 511, 1000, 2048 };
+
+	for (size_t i = 1; i <= 40 + sizeof(more) / sizeof(*more); i++) {
+		size_t n = i <= 40 ? i : more[i - 41];
+
+		for (int run = 0; run < 8 * N_SHAPES; run++)
+			if (!same_layernorm(l, n, (enum shape)(run / 8), run & 1, run & 2, run & 4))
+				return false;
+	}
+	return true;
+}
+
+/* ---- gelu_mul, softcap ---- */
+
+/* What a level does to n floats; u is NULL in every second run. */
+typedef void (*bend_fn)(const struct z5_kernels *k, float *x, const float *u, size_t n);
+
+static void bend_gelu(const struct z5_kernels *k, float *x, const float *u, size_t n)
+{
+	k->gelu_mul(x, u, n);
+}
+
+static void bend_softcap(const struct z5_kernels *k, float *x, const float *u, size_t n)
+{
+	k->softcap(x, n, u ? 30.0f : 0.7f);
+}
+
+static bool same_bend(const struct level *l, bend_fn bend, size_t n, const float *src, bool with_u, bool high)
+{
+	float *want = guarded(SLOT_Y, n * sizeof(float), high), *got = guarded(SLOT_Z, n * sizeof(float), high);
+	float *u = guarded(SLOT_X, n * sizeof(float), high);
+	size_t i;
+
+	memcpy(want, src, n * sizeof(float));
+	memcpy(got, src, n * sizeof(float));
+	fill_floats(u, n, SHAPE_NORMAL);
+	bend(l->ref, want, with_u ? u : NULL, n);
+	bend(l->k, got, with_u ? u : NULL, n);
+	i = differ(want, got, n);
+	if (i == n && guards_whole(SLOT_Z))
+		return true;
+	note("n %zu%s", n, i == n ? ": written outside of x" : "");
+	if (i < n)
+		explain(l, want, got, i);
+	return false;
+}
+
+/* Short lengths in all shapes, then every 16001st float there is, and all between 0.5 and 4 that a step of 7 meets. */
+static bool all_bend(const struct level *l, bend_fn bend)
+{
+	static float x[65536];
+	size_t n = 0;
+
+	for (size_t i = 0; i <= 70; i++) {
+		for (int run = 0; run < 4 * N_SHAPES; run++) {
+			fill_floats(x, i, (enum shape)(run / 4));
+			if (!same_bend(l, bend, i, x, run & 1, run & 2))
+				return false;
+		}
+	}
+	for (uint64_t u = 0, step; u <= UINT32_MAX; u += step) {
+		const uint32_t bits = (uint32_t)u & 0x7fffffff;
+
+		step = bits >= z5_f32_bits(0.5f) && bits < z5_f32_bits(4.0f) ? 7 : 16001;
+		x[n] = z5_bits_f32((uint32_t)u);
+		if (++n < sizeof(x) / sizeof(*x))
+			continue;
+		if (!same_bend(l, bend, n, x, false, true))
+			return false;
+		n = 0;
+	}
+	return same_bend(l, bend, n, x, true, true);
+}
+
 /* ---- silu_mul ---- */
 
 static bool same_silu(const struct level *l, size_t n, const float *src, enum shape shape,
@@ -230,6 +332,12 @@ void check_ops(const struct level *l)
 		check(all_quant(l, Z5_ACT_Q8_256), "%s quant q8_256", k->level);
 	if (own_kernel(l, k->rmsnorm != below->rmsnorm, "rmsnorm"))
 		check(all_rmsnorm(l), "%s rmsnorm", k->level);
+	if (own_kernel(l, k->layernorm != below->layernorm, "layernorm"))
+		check(all_layernorm(l), "%s layernorm", k->level);
+	if (own_kernel(l, k->gelu_mul != below->gelu_mul, "gelu_mul"))
+		check(all_bend(l, bend_gelu), "%s gelu_mul", k->level);
+	if (own_kernel(l, k->softcap != below->softcap, "softcap"))
+		check(all_bend(l, bend_softcap), "%s softcap", k->level);
 	if (own_kernel(l, k->silu_mul != below->silu_mul, "silu_mul"))
 		check(all_silu(l), "%s silu_mul", k->level);
 	if (own_kernel(l, k->read != below->read, "read"))
