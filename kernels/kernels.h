@@ -35,9 +35,19 @@
  *        quad j of the half low, quad j + 16 high), 16 lines of high bits (line 8h + j: bits 2p, 2p+1 are
  *        those of quad j + 8p of the half), 4 lines of int8 scales (sub-blocks of 16 columns; those of
  *        2p and 2p + 1 for row r at 32p + 2r); after all blocks of the group 16 halves d a block.
+ *
+ * A "word" of a line is a row's 4 bytes of it, row r at 4r.
+ *
+ *  IQ4_NL  blocks of 32: 4 lines of nibbles as Q4_0 (levels of iq.h); scales as Q8_0.
+ *  MXFP4   the same; after all blocks of the group 16 bytes e a block.
+ *  IQ4_XS  blocks of 256, 34 lines each: 4 lines of nibbles for each of 8 sub-blocks, as Q4_0; 1 line of
+ *          words, nibble s of which is the low part of scale s; 1 line: 16 halfwords with the high parts
+ *          (2 bits each), 16 halves d.
  */
 enum z5_type {
-	Z5_F32, Z5_F16, Z5_BF16, Z5_Q8_0, Z5_Q4_0, Z5_Q4_K, Z5_Q6_K, Z5_N_TYPES
+	Z5_F32, Z5_F16, Z5_BF16, Z5_Q8_0, Z5_Q4_0, Z5_Q4_K, Z5_Q6_K,
+	Z5_IQ4_NL, Z5_IQ4_XS, Z5_MXFP4,
+	Z5_N_TYPES
 };
 
 #define Z5_GROUP 16

@@ -10,6 +10,9 @@ void z5_kernels_avx2(struct z5_kernels *k)
 	k->matmul[Z5_Q4_0] = z5_avx2_matmul_q4_0;
 	k->matmul[Z5_Q4_K] = z5_avx2_matmul_q4_k;
 	k->matmul[Z5_Q6_K] = z5_avx2_matmul_q6_k;
+	k->matmul[Z5_IQ4_NL] = z5_avx2_matmul_iq4_nl;
+	k->matmul[Z5_IQ4_XS] = z5_avx2_matmul_iq4_xs;
+	k->matmul[Z5_MXFP4] = z5_avx2_matmul_mxfp4;
 	for (int i = 0; i < Z5_N_TYPES; i++)
 		k->matmul_level[i] = z5_level_names[1];
 

@@ -8,20 +8,6 @@ static uint16_t half_at(const void *p, size_t i)
 	return load16((const uint8_t *)p + 2 * i);
 }
 
-/* One row of one group against one token; what a type has to define. */
-typedef float (*ref_dot_fn)(const uint8_t *group, unsigned int r, size_t k, const void *x);
-
-static inline __attribute__((always_inline))
-void ref_matmul(Z5_MATMUL_ARGS, size_t group_bytes, ref_dot_fn dot)
-{
-	for (size_t g = g0; g < g1; g++)
-		for (size_t t = 0; t < n; t++)
-			for (unsigned int r = 0; r < Z5_GROUP; r++)
-				y[t * y_stride + g * Z5_GROUP + r] =
-					dot((const uint8_t *)w + g * group_bytes, r, k,
-					    (const uint8_t *)x + t * x_stride);
-}
-
 static float dot_f32(const uint8_t *group, unsigned int r, size_t k, const void *x)
 {
 	const float *w = (const float *)group + r, *a = x;
@@ -162,4 +148,6 @@ const z5_matmul_fn z5_ref_matmul[Z5_N_TYPES] = {
 	[Z5_F32] = ref_matmul_f32, [Z5_F16] = ref_matmul_f16, [Z5_BF16] = ref_matmul_bf16,
 	[Z5_Q8_0] = ref_matmul_q8_0, [Z5_Q4_0] = ref_matmul_q4_0,
 	[Z5_Q4_K] = ref_matmul_q4_k, [Z5_Q6_K] = ref_matmul_q6_k,
+	[Z5_IQ4_NL] = z5_ref_matmul_iq4_nl, [Z5_IQ4_XS] = z5_ref_matmul_iq4_xs,
+	[Z5_MXFP4] = z5_ref_matmul_mxfp4,
 };

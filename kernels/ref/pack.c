@@ -158,6 +158,9 @@ const struct z5_type_ops z5_types[Z5_N_TYPES] = {
 	[Z5_Q4_0] = { "Q4_0",  2,  32,  18, Z5_ACT_Q8_32,  group_q4_0, pack_q4_0, row_q4_0 },
 	[Z5_Q4_K] = { "Q4_K", 12, 256, 144, Z5_ACT_Q8_256, PACKED(q4_k) },
 	[Z5_Q6_K] = { "Q6_K", 14, 256, 210, Z5_ACT_Q8_256, PACKED(q6_k) },
+	[Z5_IQ4_NL] = { "IQ4_NL", 20,  32,  18, Z5_ACT_Q8_32,  PACKED(iq4_nl) },
+	[Z5_IQ4_XS] = { "IQ4_XS", 23, 256, 136, Z5_ACT_Q8_256, PACKED(iq4_xs) },
+	[Z5_MXFP4]  = { "MXFP4",  39,  32,  17, Z5_ACT_Q8_32,  PACKED(mxfp4) },
 };
 
 const struct z5_type_ops *z5_type_by_ggml(uint32_t ggml)

@@ -59,5 +59,8 @@ void z5_row_##name(float *dst, const void *w, size_t row, size_t k)
 
 Z5_PACKED(q4_k);
 Z5_PACKED(q6_k);
+Z5_PACKED(iq4_nl);
+Z5_PACKED(iq4_xs);
+Z5_PACKED(mxfp4);
 
 #endif

@@ -4,6 +4,25 @@
 
 #include <kernels/kernels.h>
 
+/* One row of one group against one token; what a type has to define. */
+typedef float (*ref_dot_fn)(const uint8_t *group, unsigned int r, size_t k, const void *x);
+
+static inline __attribute__((always_inline))
+void ref_matmul(Z5_MATMUL_ARGS, size_t group_bytes, ref_dot_fn dot)
+{
+	for (size_t g = g0; g < g1; g++)
+		for (size_t t = 0; t < n; t++)
+			for (unsigned int r = 0; r < Z5_GROUP; r++)
+				y[t * y_stride + g * Z5_GROUP + r] =
+					dot((const uint8_t *)w + g * group_bytes, r, k,
+					    (const uint8_t *)x + t * x_stride);
+}
+
+/* Of matmul_iq.c */
+void z5_ref_matmul_iq4_nl(Z5_MATMUL_ARGS);
+void z5_ref_matmul_iq4_xs(Z5_MATMUL_ARGS);
+void z5_ref_matmul_mxfp4(Z5_MATMUL_ARGS);
+
 extern const z5_matmul_fn z5_ref_matmul[Z5_N_TYPES];
 
 #endif

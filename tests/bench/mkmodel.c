@@ -5,6 +5,7 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #include <kernels/kernels.h>
 
 static const struct argp_option options[] = {
-	{ "type", 't', "TYPE", 0, "F32 F16 BF16 Q8_0 Q4_0 Q4_K Q6_K; Q4_0 and Q4_K get a Q6_K output matrix, as usual", 0 },
+	{ "type", 't', "TYPE", 0, "a weight type by its GGUF name; Q4_0 and Q4_K get a Q6_K output matrix, as usual", 0 },
 	{ "shape", 's', "NAME", 0, "tiny, 1.1b (TinyLlama's, the default) or 7b (Mistral's)", 0 },
 	{ "embd", 'e', "N", 0, "Width", 0 },
 	{ "ff", 'f', "N", 0, "Width of the feed-forward", 0 },
@@ -191,6 +192,9 @@ static void row(uint8_t *p, const struct z5_type_ops *t, size_t k, float sd)
 		/* a scale of 32 * 7.5 on average, less a minimum of the same size */
 		case 12: h = half(sd / 250); memcpy(p, &h, 2); h = half(sd / 34); memcpy(p + 2, &h, 2); break;
 		case 14: h = half(sd / 1330); memcpy(p + 208, &h, 2); break;
+		case 20: h = half(sd / 70); memcpy(p, &h, 2); break;
+		case 23: h = half(sd / 1300); memcpy(p, &h, 2); break;
+		case 39: *p = (uint8_t)(128 + ilogbf(sd / 5)); break;
 		}
 	}
 }

@@ -60,6 +60,23 @@ static void put_quanta(uint8_t *p, size_t n, uint8_t min, uint8_t max, unsigned 
 	}
 }
 
+/* MXFP4's scale byte; 0 and 1 would be denormal, 255 is NaN in the standard. */
+static uint8_t e8m0_of(unsigned int shape)
+{
+	static const uint8_t special[] = { 0, 1, 2, 3, 127, 252, 253, 254, 255 };
+
+	switch (shape) {
+	case WEIGHT_ZERO:
+		return 0;
+	case WEIGHT_SCALES:
+		return special[rnd_below(sizeof(special))];
+	case WEIGHT_BITS:
+		return (uint8_t)rnd();
+	default:
+		return (uint8_t)(110 + rnd_below(20));
+	}
+}
+
 static void fill_float_weight(uint8_t *p, enum z5_type type, unsigned int shape)
 {
 	static const enum shape shapes[N_WEIGHT_SHAPES] = {
@@ -134,6 +151,20 @@ void fill_weights(uint8_t *p, enum z5_type type, size_t rows, size_t k, unsigned
 			put_quanta(p + 192, 16, 0x80, s == WEIGHT_MAX && rnd_below(2) ? 0x80 : 0x7f,
 				   s);
 			put16(p + 208, scale_of(shape));
+			break;
+		case Z5_IQ4_NL:
+			put16(p, scale_of(shape));
+			put_quanta(p + 2, 16, 0x00, 0xff, s);
+			break;
+		case Z5_IQ4_XS:
+			put16(p, scale_of(shape));
+			put_quanta(p + 2, 6, 0x00, s == WEIGHT_MAX && rnd_below(2) ? 0x00 : 0xff,
+				   s);
+			put_quanta(p + 8, 128, 0x00, 0xff, s);
+			break;
+		case Z5_MXFP4:
+			*p = e8m0_of(shape);
+			put_quanta(p + 1, 16, 0x77, 0xff, s);
 			break;
 		default:
 			fill_float_weight(p, type, s);

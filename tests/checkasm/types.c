@@ -72,6 +72,38 @@ static double column_q6_k(const uint8_t *row, size_t i)
 	return half(b + 208) * sc[l / 16 + 2 * part] * (lo + 16 * hi - 32);
 }
 
+static const int iq4_values[] = { -127, -104, -83, -65, -49, -35, -22, -10,
+				  1,	13,   25,  38,	53,  69,  89,  113 };
+
+static double column_iq4_nl(const uint8_t *row, size_t i)
+{
+	const uint8_t *b = row + i / 32 * 18;
+	int v = b[2 + i % 16];
+
+	return half(b) * iq4_values[i % 32 < 16 ? v % 16 : v / 16];
+}
+
+static double column_iq4_xs(const uint8_t *row, size_t i)
+{
+	const uint8_t *b = row + i / 256 * 136;
+	size_t ib = i % 256 / 32;
+	int v = b[8 + ib * 16 + i % 16], high = b[2] | b[3] << 8, low = b[4 + ib / 2];
+	int s = (ib % 2 ? low / 16 : low % 16) + 16 * (high >> 2 * ib & 3) - 32;
+
+	return half(b) * s * iq4_values[i % 32 < 16 ? v % 16 : v / 16];
+}
+
+/* Values of the OCP specification, section 5.3.3, here not doubled; 2^-127 and 2^-128 are flushed. */
+static double column_mxfp4(const uint8_t *row, size_t i)
+{
+	static const double e2m1[] = { 0, 0.5, 1, 1.5, 2, 3, 4, 6 };
+	const uint8_t *b = row + i / 32 * 17;
+	int v = i % 32 < 16 ? b[1 + i % 16] % 16 : b[1 + i % 16] / 16;
+	double d = b[0] < 2 ? 0 : ldexp(1, b[0] - 127);
+
+	return v > 8 ? -d * e2m1[v - 8] : d * e2m1[v % 8];
+}
+
 static float column(enum z5_type type, const uint8_t *row, size_t i)
 {
 	uint32_t u = 0;
@@ -93,6 +125,12 @@ static float column(enum z5_type type, const uint8_t *row, size_t i)
 		return (float)column_q4_0(row, i);
 	case Z5_Q4_K:
 		return (float)column_q4_k(row, i);
+	case Z5_IQ4_NL:
+		return (float)column_iq4_nl(row, i);
+	case Z5_IQ4_XS:
+		return (float)column_iq4_xs(row, i);
+	case Z5_MXFP4:
+		return (float)column_mxfp4(row, i);
 	default:
 		return (float)column_q6_k(row, i);
 	}
