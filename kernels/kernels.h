@@ -129,6 +129,15 @@ typedef void (*z5_silu_mul_fn)(float *g, const float *u, size_t n);
  */
 typedef void (*z5_gelu_mul_fn)(float *g, const float *u, size_t n);
 
+/*
+ * g = x sigmoid(1.702 x) * (y + 1) with x = min(g, 7) and y = u bounded to [-7, 7]: the activation of gpt-oss (OpenAI's
+ * published reference code, github.com/openai/gpt-oss).
+ */
+typedef void (*z5_swiglu_oai_fn)(float *g, const float *u, size_t n);
+
+/* y = exp(x - shift); y may be x. */
+typedef void (*z5_exp_fn)(float *y, const float *x, float shift, size_t n);
+
 /* x = cap * tanh(x / cap) (Bello et al., arXiv 1611.09940; gemma 2: 2408.00118), cap > 0. */
 typedef void (*z5_softcap_fn)(float *x, size_t n, float cap);
 
@@ -169,6 +178,8 @@ struct z5_kernels {
 	z5_layernorm_fn layernorm;
 	z5_silu_mul_fn silu_mul;
 	z5_gelu_mul_fn gelu_mul;
+	z5_swiglu_oai_fn swiglu_oai;
+	z5_exp_fn exp;
 	z5_softcap_fn softcap;
 	z5_attn_fn attn;
 	/* Reads n bytes (multiple of 64) and folds them into one word, for bandwidth measurements. */
@@ -210,6 +221,8 @@ void z5_attn_end(const struct z5_attn *a);
 
 /* x += y */
 void z5_add(float *x, const float *y, size_t n);
+/* x += y * by, rounded after the product and after the sum */
+void z5_add_scaled(float *x, const float *y, float by, size_t n);
 /*
  * Rotary embedding of one head (Su et al., arXiv 2104.09864). cs holds n_rot / 2 pairs (cos, sin). neox: dimension i
  * pairs with i + n_rot / 2, else 2i with 2i + 1.

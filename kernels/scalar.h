@@ -108,6 +108,17 @@ static inline float z5_gelu(float x)
 	return x / (1.0f + z5_exp(x * fmaf(Z5_GELU_B, x * x, Z5_GELU_A)));
 }
 
+/* swiglu_oai, see z5_swiglu_oai_fn; a NaN stays one */
+#define Z5_OAI_LIMIT	7.0f
+#define Z5_OAI_ALPHA	1.702f
+
+static inline float z5_swiglu_oai(float g, float u)
+{
+	g = z5_min(Z5_OAI_LIMIT, g);
+	u = z5_max(-Z5_OAI_LIMIT, z5_min(Z5_OAI_LIMIT, u));
+	return g / (1.0f + z5_exp(-Z5_OAI_ALPHA * g)) * (u + 1.0f);
+}
+
 /* Sum and maximum of 16 lanes: halves are folded onto each other, 8, 4, 2, 1. Destroys l. */
 static inline float z5_tree_add(float *l)
 {

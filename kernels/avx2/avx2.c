@@ -22,6 +22,8 @@ void z5_kernels_avx2(struct z5_kernels *k)
 	k->layernorm = z5_avx2_layernorm;
 	k->silu_mul = z5_avx2_silu_mul;
 	k->gelu_mul = z5_avx2_gelu_mul;
+	k->swiglu_oai = z5_avx2_swiglu_oai;
+	k->exp = z5_avx2_exp;
 	k->softcap = z5_avx2_softcap;
 	k->attn = z5_avx2_attn;
 	k->read = z5_avx2_read;

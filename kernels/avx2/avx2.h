@@ -101,6 +101,8 @@ void z5_avx2_rmsnorm(float *y, const float *x, const float *w, size_t n, float e
 void z5_avx2_layernorm(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
 void z5_avx2_silu_mul(float *g, const float *u, size_t n);
 void z5_avx2_gelu_mul(float *g, const float *u, size_t n);
+void z5_avx2_swiglu_oai(float *g, const float *u, size_t n);
+void z5_avx2_exp(float *y, const float *x, float shift, size_t n);
 void z5_avx2_softcap(float *x, size_t n, float cap);
 void z5_avx2_attn(const struct z5_attn *a);
 uint64_t z5_avx2_read(const void *p, size_t n);

@@ -223,6 +223,31 @@ void z5_avx2_gelu_mul(float *g, const float *u, size_t n)
 	}
 }
 
+void z5_avx2_swiglu_oai(float *g, const float *u, size_t n)
+{
+	const __m256 one = _mm256_set1_ps(1.0f), top = _mm256_set1_ps(Z5_OAI_LIMIT);
+	const __m256 bottom = _mm256_set1_ps(-Z5_OAI_LIMIT), alpha = _mm256_set1_ps(-Z5_OAI_ALPHA);
+
+	for (size_t i = 0; i < n; i += 8) {
+		const size_t left = at_most_8(n - i);
+		__m256 v = _mm256_min_ps(top, load_first(g + i, left));
+		__m256 y = _mm256_max_ps(bottom, _mm256_min_ps(top, load_first(u + i, left)));
+		__m256 e = avx2_exp(_mm256_mul_ps(alpha, v));
+
+		v = _mm256_div_ps(v, _mm256_add_ps(one, e));
+		store_first(g + i, _mm256_mul_ps(v, _mm256_add_ps(y, one)), left);
+	}
+}
+
+void z5_avx2_exp(float *y, const float *x, float shift, size_t n)
+{
+	for (size_t i = 0; i < n; i += 8) {
+		const size_t left = at_most_8(n - i);
+
+		store_first(y + i, avx2_exp(_mm256_sub_ps(load_first(x + i, left), _mm256_set1_ps(shift))), left);
+	}
+}
+
 void z5_avx2_softcap(float *x, size_t n, float cap)
 {
 	for (size_t i = 0; i < n; i += 8) {

@@ -22,6 +22,8 @@ void z5_kernels_avx512(struct z5_kernels *k)
 	k->layernorm = z5_avx512_layernorm;
 	k->silu_mul = z5_avx512_silu_mul;
 	k->gelu_mul = z5_avx512_gelu_mul;
+	k->swiglu_oai = z5_avx512_swiglu_oai;
+	k->exp = z5_avx512_exp;
 	k->softcap = z5_avx512_softcap;
 	k->attn = z5_avx512_attn;
 	k->read = z5_avx512_read;

@@ -123,6 +123,8 @@ void z5_avx512_rmsnorm(float *y, const float *x, const float *w, size_t n, float
 void z5_avx512_layernorm(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
 void z5_avx512_silu_mul(float *g, const float *u, size_t n);
 void z5_avx512_gelu_mul(float *g, const float *u, size_t n);
+void z5_avx512_swiglu_oai(float *g, const float *u, size_t n);
+void z5_avx512_exp(float *y, const float *x, float shift, size_t n);
 void z5_avx512_softcap(float *x, size_t n, float cap);
 void z5_avx512_attn(const struct z5_attn *a);
 uint64_t z5_avx512_read(const void *p, size_t n);

@@ -149,6 +149,32 @@ void z5_avx512_gelu_mul(float *g, const float *u, size_t n)
 	}
 }
 
+void z5_avx512_swiglu_oai(float *g, const float *u, size_t n)
+{
+	const __m512 one = _mm512_set1_ps(1.0f), top = _mm512_set1_ps(Z5_OAI_LIMIT);
+	const __m512 bottom = _mm512_set1_ps(-Z5_OAI_LIMIT), alpha = _mm512_set1_ps(-Z5_OAI_ALPHA);
+
+	for (size_t i = 0; i < n; i += 16) {
+		__mmask16 m = tail_mask(n - i);
+		__m512 v = _mm512_min_ps(top, _mm512_maskz_loadu_ps(m, g + i));
+		__m512 y = _mm512_max_ps(bottom, _mm512_min_ps(top, _mm512_maskz_loadu_ps(m, u + i)));
+		__m512 e = avx512_exp(_mm512_mul_ps(alpha, v));
+
+		v = _mm512_div_ps(v, _mm512_add_ps(one, e));
+		_mm512_mask_storeu_ps(g + i, m, _mm512_mul_ps(v, _mm512_add_ps(y, one)));
+	}
+}
+
+void z5_avx512_exp(float *y, const float *x, float shift, size_t n)
+{
+	for (size_t i = 0; i < n; i += 16) {
+		__mmask16 m = tail_mask(n - i);
+		__m512 v = _mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), _mm512_set1_ps(shift));
+
+		_mm512_mask_storeu_ps(y + i, m, avx512_exp(v));
+	}
+}
+
 void z5_avx512_softcap(float *x, size_t n, float cap)
 {
 	for (size_t i = 0; i < n; i += 16) {

@@ -97,6 +97,18 @@ static void ref_silu_mul(float *g, const float *u, size_t n)
 		g[i] = g[i] / (1.0f + z5_exp(-g[i])) * u[i];
 }
 
+static void ref_swiglu_oai(float *g, const float *u, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		g[i] = z5_swiglu_oai(g[i], u[i]);
+}
+
+static void ref_exp(float *y, const float *x, float shift, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = z5_exp(x[i] - shift);
+}
+
 static void ref_gelu_mul(float *g, const float *u, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -187,6 +199,8 @@ void z5_kernels_ref(struct z5_kernels *k)
 	k->layernorm = ref_layernorm;
 	k->silu_mul = ref_silu_mul;
 	k->gelu_mul = ref_gelu_mul;
+	k->swiglu_oai = ref_swiglu_oai;
+	k->exp = ref_exp;
 	k->softcap = ref_softcap;
 	k->attn = ref_attn;
 	k->read = ref_read;

@@ -178,7 +178,7 @@ static bool all_layernorm(const struct level *l)
 	return true;
 }
 
-/* ---- gelu_mul, softcap ---- */
+/* ---- gelu_mul, swiglu_oai, exp, softcap ---- */
 
 /* What a level does to n floats; u is NULL in every second run. */
 typedef void (*bend_fn)(const struct z5_kernels *k, float *x, const float *u, size_t n);
@@ -186,6 +186,16 @@ typedef void (*bend_fn)(const struct z5_kernels *k, float *x, const float *u, si
 static void bend_gelu(const struct z5_kernels *k, float *x, const float *u, size_t n)
 {
 	k->gelu_mul(x, u, n);
+}
+
+static void bend_oai(const struct z5_kernels *k, float *x, const float *u, size_t n)
+{
+	k->swiglu_oai(x, u ? u : x, n);
+}
+
+static void bend_exp(const struct z5_kernels *k, float *x, const float *u, size_t n)
+{
+	k->exp(x, x, u ? 3.0f : 0.0f, n);
 }
 
 static void bend_softcap(const struct z5_kernels *k, float *x, const float *u, size_t n)
@@ -336,6 +346,10 @@ void check_ops(const struct level *l)
 		check(all_layernorm(l), "%s layernorm", k->level);
 	if (own_kernel(l, k->gelu_mul != below->gelu_mul, "gelu_mul"))
 		check(all_bend(l, bend_gelu), "%s gelu_mul", k->level);
+	if (own_kernel(l, k->swiglu_oai != below->swiglu_oai, "swiglu_oai"))
+		check(all_bend(l, bend_oai), "%s swiglu_oai", k->level);
+	if (own_kernel(l, k->exp != below->exp, "exp"))
+		check(all_bend(l, bend_exp), "%s exp", k->level);
 	if (own_kernel(l, k->softcap != below->softcap, "softcap"))
 		check(all_bend(l, bend_softcap), "%s softcap", k->level);
 	if (own_kernel(l, k->silu_mul != below->silu_mul, "silu_mul"))
