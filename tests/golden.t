@@ -14,7 +14,7 @@ use Test::More;
 my $run = ($ENV{B} // 'build') . '/zen5-run';
 my $dir = tempdir(CLEANUP => 1);
 my %kernels = map { $_ => 1 } qw(F32 F16 BF16 Q8_0 Q4_0 Q4_K Q6_K IQ4_NL IQ4_XS MXFP4);
-my %archs = map { $_ => 1 } qw(llama qwen2 qwen3);
+my %archs = map { $_ => 1 } qw(llama qwen2 qwen3 qwen2moe qwen3moe deepseek2);
 
 sub slurp {
 	my ($path) = @_;

@@ -110,9 +110,9 @@ void explain(const struct run *r)
 	for (unsigned int i = 0; !zen5rt_session_region(r->session, i, &region); i++)
 		explain_region(&region);
 	explain_threads(r);
-	fputs("weights:    type  role          rows x columns     count       bytes  kernel       calls   columns\n", stderr);
+	fputs("weights:    type  role                rows x columns     count       bytes  kernel       calls   columns\n", stderr);
 	for (unsigned int i = 0; !zen5rt_weight_info(r->model, i, &w); i++)
-		fprintf(stderr, "            %-5s %-12s %6llu x %-8llu %6u %11s  %-10s %7llu %9llu\n", w.type, w.role,
+		fprintf(stderr, "            %-5s %-18s %6llu x %-8llu %6u %11s  %-10s %7llu %9llu\n", w.type, w.role,
 			(unsigned long long)w.rows, (unsigned long long)w.cols, w.count,
 			human_bytes(a, sizeof(a), (double)w.bytes), w.kernel,
 			(unsigned long long)w.calls, (unsigned long long)w.columns);

@@ -51,7 +51,7 @@ int z5_hparams_read(const struct gguf *g, const char *arch, struct z5_hparams *h
 		    struct zen5rt_error *err)
 {
 	const struct keys k = { g, arch, err };
-	uint32_t n_expert, hd = 0;
+	uint32_t hd = 0;
 	int ret;
 
 	memset(h, 0, sizeof(*h));
@@ -61,12 +61,8 @@ int z5_hparams_read(const struct gguf *g, const char *arch, struct z5_hparams *h
 	    (ret = key_u32(&k, "feed_forward_length", 1, 1u << 22, 0, &h->n_ff)) ||
 	    (ret = key_u32(&k, "attention.head_count", 1, 4096, 0, &h->n_head)) ||
 	    (ret = key_u32(&k, "attention.head_count_kv", 1, 4096, h->n_head, &h->n_head_kv)) ||
-	    (ret = key_u32(&k, "expert_count", 0, 1u << 20, 0, &n_expert)) ||
 	    (ret = key_f32(&k, "attention.layer_norm_rms_epsilon", 0.0f, 1.0f, NAN, &h->eps)))
 		return ret;
-	if (n_expert)
-		return z5_fail(err, -EINVAL, "%s: mixture of %u experts, which this version cannot run",
-			       gguf_path(g), n_expert);
 	if (h->n_head % h->n_head_kv)
 		return z5_fail(err, -EINVAL, "%s: %s.attention.head_count %u is no multiple of head_count_kv %u",
 			       gguf_path(g), arch, h->n_head, h->n_head_kv);

@@ -8,9 +8,44 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "pass.h"
+#include "mla.h"
+#include "moe.h"
 
 /* ---- binding ---- */
+
+static int bind_ffn(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+{
+	const struct z5_hparams *h = &m->h;
+	struct z5_layer *l = &m->layers[i];
+	int ret;
+
+	ret = z5_bind_vector(ld, &l->ffn_norm, h->n_embd, false, "blk.%u.ffn_norm.weight", i);
+	if (ret)
+		return ret;
+	if (h->moe.n && i >= h->moe.first)
+		return z5_moe_bind(m, ld, i);
+	if ((ret = z5_bind_matrix(ld, &l->gate, "ffn_gate", h->n_ff, h->n_embd, false,
+				  "blk.%u.ffn_gate.weight", i)) ||
+	    (ret = z5_bind_matrix(ld, &l->up, "ffn_up", h->n_ff, h->n_embd, false,
+				  "blk.%u.ffn_up.weight", i)))
+		return ret;
+	return z5_bind_matrix(ld, &l->down, "ffn_down", h->n_embd, h->n_ff, false,
+			      "blk.%u.ffn_down.weight", i);
+}
+
+static int mla_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+{
+	const struct z5_hparams *h = &m->h;
+	struct z5_layer *l = &m->layers[i];
+	int ret;
+
+	if ((ret = z5_bind_vector(ld, &l->attn_norm, h->n_embd, false, "blk.%u.attn_norm.weight", i)) ||
+	    (ret = z5_mla_bind(m, ld, i)) ||
+	    (ret = z5_bind_matrix(ld, &l->o, "attn_output", h->n_embd, (uint64_t)h->n_head * h->mla.v, false,
+				  "blk.%u.attn_output.weight", i)))
+		return ret;
+	return bind_ffn(m, ld, i);
+}
 
 static int llama_bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
 {
@@ -21,6 +56,8 @@ static int llama_bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsign
 	struct z5_layer *l = &m->layers[i];
 	int ret;
 
+	if (m->arch->mla)
+		return mla_layer(m, ld, i);
 	if ((ret = z5_bind_vector(ld, &l->attn_norm, h->n_embd, false, "blk.%u.attn_norm.weight", i)) ||
 	    (ret = z5_bind_matrix(ld, &l->q, "attn_q", nq, h->n_embd, false, "blk.%u.attn_q.weight", i)) ||
 	    (ret = z5_bind_matrix(ld, &l->k, "attn_k", nk, h->n_embd, false, "blk.%u.attn_k.weight", i)) ||
@@ -31,13 +68,7 @@ static int llama_bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsign
 	    (ret = z5_bind_matrix(ld, &l->o, "attn_output", h->n_embd, no, false,
 				  "blk.%u.attn_output.weight", i)) ||
 	    (ret = z5_bind_vector(ld, &l->o_bias, h->n_embd, true, "blk.%u.attn_output.bias", i)) ||
-	    (ret = z5_bind_vector(ld, &l->ffn_norm, h->n_embd, false, "blk.%u.ffn_norm.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->gate, "ffn_gate", h->n_ff, h->n_embd, false,
-				  "blk.%u.ffn_gate.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->up, "ffn_up", h->n_ff, h->n_embd, false,
-				  "blk.%u.ffn_up.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->down, "ffn_down", h->n_embd, h->n_ff, false,
-				  "blk.%u.ffn_down.weight", i)))
+	    (ret = bind_ffn(m, ld, i)))
 		return ret;
 	if (norm && ((ret = z5_bind_vector(ld, &l->q_norm, h->hd_k, false, "blk.%u.attn_q_norm.weight", i)) ||
 		     (ret = z5_bind_vector(ld, &l->k_norm, h->hd_k, false, "blk.%u.attn_k_norm.weight", i))))
@@ -189,7 +220,7 @@ static void attention(const struct z5_pass *p, unsigned int layer)
 		const uint32_t h1 = kv * rep + (uint64_t)rep * (part + 1) / parts;
 		struct z5_attn a = {
 			.k = z5_kv_k(&p->s->kv, layer, kv), .v = z5_kv_v(&p->s->kv, layer, kv),
-			.hd_k = h->hd_k, .hd_v = hd_v, .scale = 1.0f / sqrtf((float)h->hd_k),
+			.hd_k = h->hd_k, .hd_v = hd_v, .scale = h->mla.kv_lora ? h->mla.scale : 1.0f / sqrtf((float)h->hd_k),
 			.q = p->own->q, .out = p->own->out, .n_kv = p->own->n_kv,
 			.state = p->own->state,
 		};
@@ -248,25 +279,38 @@ static void layer(const struct z5_pass *p, unsigned int i)
 {
 	const struct z5_layer *l = &p->m->layers[i];
 
-	prepare_norm(p, l->attn_norm, z5_form(&l->q) | z5_form(&l->k) | z5_form(&l->v));
-	z5_product_buf(p, &l->q, &p->s->q);
-	z5_product_buf(p, &l->k, &p->s->k);
-	z5_product_buf(p, &l->v, &p->s->v);
-	z5_barrier(p->t);
-	turn_and_store(p, i);
-	attention(p, i);
-	close_heads(p);
-	z5_prepare(p, &p->s->att, &l->o);
+	if (p->m->arch->mla) {
+		prepare_norm(p, l->attn_norm, z5_mla_forms(&l->mla));
+		z5_mla_heads(p, i);
+		attention(p, i);
+		z5_mla_result(p, &l->mla, &l->o);
+	} else {
+		prepare_norm(p, l->attn_norm, z5_form(&l->q) | z5_form(&l->k) | z5_form(&l->v));
+		z5_product_buf(p, &l->q, &p->s->q);
+		z5_product_buf(p, &l->k, &p->s->k);
+		z5_product_buf(p, &l->v, &p->s->v);
+		z5_barrier(p->t);
+		turn_and_store(p, i);
+		attention(p, i);
+		close_heads(p);
+		z5_prepare(p, &p->s->att, &l->o);
+	}
 	z5_product_buf(p, &l->o, &p->s->y);
 	residual(p, &l->o, l->o_bias);
 	z5_barrier(p->t);
-	prepare_norm(p, l->ffn_norm, z5_form(&l->gate) | z5_form(&l->up));
-	z5_product_buf(p, &l->gate, &p->s->gate);
-	z5_product_buf(p, &l->up, &p->s->up);
-	silu(p, &l->gate);
-	z5_prepare(p, &p->s->gate, &l->down);
-	z5_product_buf(p, &l->down, &p->s->y);
-	residual(p, &l->down, NULL);
+	if (l->moe.router.ops) {
+		prepare_norm(p, l->ffn_norm, z5_moe_forms(&l->moe));
+		z5_moe_ffn(p, &l->moe);
+		residual(p, &l->moe.down.w, NULL);
+	} else {
+		prepare_norm(p, l->ffn_norm, z5_form(&l->gate) | z5_form(&l->up));
+		z5_product_buf(p, &l->gate, &p->s->gate);
+		z5_product_buf(p, &l->up, &p->s->up);
+		silu(p, &l->gate);
+		z5_prepare(p, &p->s->gate, &l->down);
+		z5_product_buf(p, &l->down, &p->s->y);
+		residual(p, &l->down, NULL);
+	}
 	if (p->t->i == 0 && p->n > 1)
 		poll_cancel(p, i);
 	z5_barrier(p->t);
@@ -332,9 +376,23 @@ static void llama_forward(const struct z5_thread *t, void *arg)
 		logits(&p);
 }
 
+static const struct z5_moe_kind mixtral = { .gating = Z5_GATING_SOFTMAX, .norm = true };
+static const struct z5_moe_kind qwen2moe = {
+	.required = true, .gating = Z5_GATING_SOFTMAX, .share_width = true, .shared = true,
+};
+static const struct z5_moe_kind qwen3moe = {
+	.required = true, .gating = Z5_GATING_SOFTMAX, .norm = true, .share_width = true,
+};
+static const struct z5_moe_kind deepseek = { .gating = Z5_GATING_SOFTMAX };
+
 const struct z5_arch z5_archs[] = {
-	{ .name = "llama", .bind = llama_bind, .forward = llama_forward },
+	{ .name = "llama", .moe = &mixtral, .bind = llama_bind, .forward = llama_forward },
 	{ .name = "qwen2", .bind = llama_bind, .forward = llama_forward, .neox = true, .qkv_bias = true },
 	{ .name = "qwen3", .bind = llama_bind, .forward = llama_forward, .neox = true, .qk_norm = true },
+	{ .name = "qwen2moe", .moe = &qwen2moe, .bind = llama_bind, .forward = llama_forward, .neox = true,
+	  .qkv_bias = true },
+	{ .name = "qwen3moe", .moe = &qwen3moe, .bind = llama_bind, .forward = llama_forward, .neox = true,
+	  .qk_norm = true },
+	{ .name = "deepseek2", .moe = &deepseek, .mla = true, .bind = llama_bind, .forward = llama_forward },
 	{ .name = NULL },
 };

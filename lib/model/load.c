@@ -21,10 +21,13 @@
 struct item {
 	const struct gguf_tensor *t;
 	const struct z5_type_ops *ops;	/* of the file */
-	void **dest;			/* where the pointer to the result goes */
+	const struct z5_type_ops *to;	/* of the result, the same unless it is turned */
+	void **dest;			/* where the pointer to the result goes; NULL: nowhere */
 	uint64_t rows, k;
+	uint64_t row0;			/* the first one's number in the tensor */
 	size_t off;			/* in the region */
 	bool vector;			/* becomes float[k] */
+	bool turned;			/* rows of the result are columns of k rows in the tensor */
 };
 
 /* A piece of an item: groups [g0, g1). */
@@ -65,17 +68,26 @@ static int loader_add(struct z5_loader *ld, const struct item *it, size_t bytes)
 	return 0;
 }
 
-/* The named tensor with its type's operations; 1 found, 0 absent and optional, or an error. */
-static int loader_find(struct z5_loader *ld, const char *fmt, unsigned int layer, bool optional,
-		       const struct gguf_tensor **t, const struct z5_type_ops **ops)
-{
-	char name[64];
+#define NAME_MAX_BYTES 64
 
+/* The tensor named over layer and part, NULL if absent. */
+static const struct gguf_tensor *loader_named(const struct z5_loader *ld, char *name, const char *fmt,
+					      unsigned int layer, unsigned int part)
+{
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(name, sizeof(name), fmt, layer);
+	snprintf(name, NAME_MAX_BYTES, fmt, layer, part);
 #pragma GCC diagnostic pop
-	*t = gguf_find_tensor(ld->g, name);
+	return gguf_find_tensor(ld->g, name);
+}
+
+/* The same with its type's operations; 1 found, 0 absent and optional, or an error. */
+static int loader_find(struct z5_loader *ld, const char *fmt, unsigned int layer, unsigned int part, bool optional,
+		       const struct gguf_tensor **t, const struct z5_type_ops **ops)
+{
+	char name[NAME_MAX_BYTES];
+
+	*t = loader_named(ld, name, fmt, layer, part);
 	if (!*t)
 		return optional ? 0 : z5_fail(ld->err, -EINVAL, "%s: tensor %s is missing",
 					      gguf_path(ld->g), name);
@@ -86,19 +98,29 @@ static int loader_find(struct z5_loader *ld, const char *fmt, unsigned int layer
 	return 1;
 }
 
-static int loader_shape(struct z5_loader *ld, const struct gguf_tensor *t, uint64_t k, uint64_t rows)
+static int loader_shape3(struct z5_loader *ld, const struct gguf_tensor *t, uint64_t k, uint64_t rows, uint64_t n)
 {
-	if (t->ne[0] == k && t->ne[1] == rows && t->ne[2] == 1 && t->ne[3] == 1)
+	char third[32] = "";
+
+	if (t->ne[0] == k && t->ne[1] == rows && t->ne[2] == n && t->ne[3] == 1)
 		return 0;
+	if (n != 1)
+		snprintf(third, sizeof(third), " x %llu", (unsigned long long)n);
 	return z5_fail(ld->err, -EINVAL,
-		       "%s: tensor %s has shape %llu x %llu x %llu x %llu, expected %llu x %llu",
+		       "%s: tensor %s has shape %llu x %llu x %llu x %llu, expected %llu x %llu%s",
 		       gguf_path(ld->g), t->name, (unsigned long long)t->ne[0],
 		       (unsigned long long)t->ne[1], (unsigned long long)t->ne[2],
-		       (unsigned long long)t->ne[3], (unsigned long long)k, (unsigned long long)rows);
+		       (unsigned long long)t->ne[3], (unsigned long long)k, (unsigned long long)rows, third);
 }
 
-/* The kind that w belongs to, made if it is the first. */
-static int loader_kind(struct z5_loader *ld, struct z5_weight *w, const char *role, size_t bytes)
+static int loader_shape(struct z5_loader *ld, const struct gguf_tensor *t, uint64_t k, uint64_t rows)
+{
+	return loader_shape3(ld, t, k, rows, 1);
+}
+
+/* The kind that n matrices like w belong to, made if they are the first; a token takes `used` of the n. */
+static int loader_kind(struct z5_loader *ld, struct z5_weight *w, const char *role, size_t bytes, uint32_t n,
+		       uint32_t used)
 {
 	struct zen5rt_model *m = ld->m;
 	struct z5_kind *p;
@@ -114,13 +136,46 @@ static int loader_kind(struct z5_loader *ld, struct z5_weight *w, const char *ro
 		if (!p)
 			return z5_fail(ld->err, -ENOMEM, "out of memory");
 		m->kinds = p;
-		m->kinds[i] = (struct z5_kind){ .ops = w->ops, .role = role, .rows = w->rows, .k = w->k };
+		m->kinds[i] = (struct z5_kind){ .ops = w->ops, .role = role, .rows = w->rows, .k = w->k,
+						  .used = used, .of = n };
 		m->n_kinds++;
 	}
-	m->kinds[i].count++;
-	m->kinds[i].bytes += bytes;
+	m->kinds[i].count += n;
+	m->kinds[i].bytes += bytes * n;
 	w->kind = i;
 	return 0;
+}
+
+/* Shape and bytes of the packed matrix that an item becomes; counts its weights. */
+static int loader_packed(struct z5_loader *ld, struct z5_weight *w, const struct item *it, size_t *bytes)
+{
+	w->ops = it->to;
+	w->rows = it->rows;
+	w->k = it->k;
+	if (__builtin_mul_overflow(it->to->group_bytes(it->k), z5_weight_groups(w), bytes))
+		return z5_fail(ld->err, -EINVAL, "%s: tensor %s is too large", gguf_path(ld->g), it->t->name);
+	ld->used[it->t - gguf_tensor(ld->g, 0)] = true;
+	ld->m->n_params += it->rows * it->k;
+	return 0;
+}
+
+/* n matrices out of one tensor, step rows apart. */
+static int loader_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
+			struct item *it, uint64_t step)
+{
+	size_t bytes = 0;
+	int ret;
+
+	for (uint32_t i = 0; i < n; i++, it->dest = NULL, it->row0 += step) {
+		ret = loader_packed(ld, &s->w, it, &bytes);
+		if (!ret)
+			ret = loader_add(ld, it, bytes);
+		if (ret)
+			return ret;
+	}
+	s->n = n;
+	s->stride = bytes;
+	return loader_kind(ld, &s->w, role, bytes, n, used);
 }
 
 int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t rows,
@@ -130,44 +185,127 @@ int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, 
 	size_t bytes;
 	int ret;
 
-	ret = loader_find(ld, fmt, layer, optional, &it.t, &it.ops);
+	ret = loader_find(ld, fmt, layer, 0, optional, &it.t, &it.ops);
 	if (ret <= 0)
 		return ret;
 	ret = loader_shape(ld, it.t, k, rows);
 	if (ret)
 		return ret;
-	w->ops = it.ops;
-	w->rows = rows;
-	w->k = k;
-	if (__builtin_mul_overflow(it.ops->group_bytes(k), z5_weight_groups(w), &bytes))
-		return z5_fail(ld->err, -EINVAL, "%s: tensor %s is too large", gguf_path(ld->g),
-			       it.t->name);
-	ret = loader_kind(ld, w, role, bytes);
+	it.to = it.ops;
+	ret = loader_packed(ld, w, &it, &bytes);
 	if (ret)
 		return ret;
-	ld->used[it.t - gguf_tensor(ld->g, 0)] = true;
-	ld->m->n_params += rows * k;
+	ret = loader_kind(ld, w, role, bytes, 1, 1);
+	if (ret)
+		return ret;
 	return loader_add(ld, &it, bytes);
+}
+
+int z5_bind_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
+		  uint64_t rows, uint64_t k, const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = rows, .k = k, .dest = &s->w.data };
+	int ret;
+
+	ret = loader_find(ld, fmt, layer, 0, false, &it.t, &it.ops);
+	if (ret < 0)
+		return ret;
+	/* the matrices may also lie in two dimensions, one below the other */
+	if (it.t->ne[2] != 1 || n == 1 || it.t->ne[1] != rows * n) {
+		ret = loader_shape3(ld, it.t, k, rows, n);
+		if (ret)
+			return ret;
+	}
+	it.to = it.ops;
+	return loader_stack(ld, s, role, n, used, &it, rows);
+}
+
+int z5_bind_parts(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
+		  uint64_t rows, uint64_t k, const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = rows, .k = k, .dest = &s->w.data };
+	const struct z5_type_ops *first = NULL;
+	size_t bytes = 0;
+	int ret;
+
+	for (uint32_t i = 0; i < n; i++, it.dest = NULL) {
+		ret = loader_find(ld, fmt, layer, i, false, &it.t, &it.ops);
+		if (ret < 0)
+			return ret;
+		ret = loader_shape(ld, it.t, k, rows);
+		if (ret)
+			return ret;
+		if (first && it.ops != first)
+			return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, those before it %s",
+				       gguf_path(ld->g), it.t->name, it.ops->name, first->name);
+		first = it.to = it.ops;
+		ret = loader_packed(ld, &s->w, &it, &bytes);
+		if (!ret)
+			ret = loader_add(ld, &it, bytes);
+		if (ret)
+			return ret;
+	}
+	s->n = n;
+	s->stride = bytes;
+	return loader_kind(ld, &s->w, role, bytes, n, used);
+}
+
+int z5_bind_slices(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint64_t rows, uint64_t k,
+		   uint64_t from, uint64_t step, bool turned, const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = rows, .k = k, .row0 = from, .dest = &s->w.data, .turned = turned };
+	int ret;
+
+	ret = loader_find(ld, fmt, layer, 0, false, &it.t, &it.ops);
+	if (ret < 0)
+		return ret;
+	ret = loader_shape(ld, it.t, turned ? rows : k, n * step);
+	if (ret)
+		return ret;
+	it.to = turned && it.ops->act != Z5_ACT_F32 ? &z5_types[Z5_F32] : it.ops;
+	return loader_stack(ld, s, role, n, n, &it, step);
+}
+
+bool z5_bind_has(const struct z5_loader *ld, const char *fmt, unsigned int layer)
+{
+	char name[NAME_MAX_BYTES];
+
+	return loader_named(ld, name, fmt, layer, 0);
+}
+
+void z5_bind_nothing(struct z5_loader *ld, const char *fmt, unsigned int layer)
+{
+	char name[NAME_MAX_BYTES];
+	const struct gguf_tensor *t = loader_named(ld, name, fmt, layer, 0);
+
+	if (t)
+		ld->used[t - gguf_tensor(ld->g, 0)] = true;
 }
 
 int z5_bind_vector(struct z5_loader *ld, const float **v, uint64_t n, bool optional,
 		   const char *fmt, unsigned int layer)
 {
-	struct item it = { .rows = 1, .k = n, .dest = (void **)v, .vector = true };
+	return z5_bind_vectors(ld, v, n, 1, optional, fmt, layer);
+}
+
+int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t count, bool optional,
+		    const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = 1, .k = n * count, .dest = (void **)v, .vector = true };
 	int ret;
 
-	ret = loader_find(ld, fmt, layer, optional, &it.t, &it.ops);
+	ret = loader_find(ld, fmt, layer, 0, optional, &it.t, &it.ops);
 	if (ret <= 0)
 		return ret;
-	ret = loader_shape(ld, it.t, n, 1);
+	ret = loader_shape(ld, it.t, n, count);
 	if (ret)
 		return ret;
 	if (it.ops->act != Z5_ACT_F32)
 		return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, expected a float type",
 			       gguf_path(ld->g), it.t->name, it.ops->name);
 	ld->used[it.t - gguf_tensor(ld->g, 0)] = true;
-	ld->m->n_params += n;
-	return loader_add(ld, &it, n * sizeof(float));
+	ld->m->n_params += it.k;
+	return loader_add(ld, &it, it.k * sizeof(float));
 }
 
 /* A tensor that nothing asked for means a model that would be computed wrongly. */
@@ -197,9 +335,20 @@ struct load_job {
 	struct zen5rt_error *errors;		/* one a thread */
 };
 
+/* Of a row in the file. */
 static size_t item_row_bytes(const struct item *it)
 {
-	return it->k / it->ops->block * it->ops->bytes;
+	return (it->turned ? it->rows : it->k) / it->ops->block * it->ops->bytes;
+}
+
+static size_t item_file_rows(const struct item *it)
+{
+	return it->turned ? it->k : it->rows;
+}
+
+static size_t item_groups(const struct item *it)
+{
+	return it->vector ? 1 : (it->rows + Z5_GROUP - 1) / Z5_GROUP;
 }
 
 static void vector_floats(float *dst, const uint8_t *src, const struct z5_type_ops *ops, size_t n)
@@ -218,6 +367,53 @@ static void vector_floats(float *dst, const uint8_t *src, const struct z5_type_o
 	}
 }
 
+/*
+ * A matrix that lies in the file with rows and columns exchanged, as a whole: first to the file's order of rows, then
+ * packed. Quantized blocks run along what becomes columns, so those weights become floats: that loses nothing, where
+ * quantizing them a second time would.
+ */
+struct turn {
+	size_t group, row, turned, end;	/* offsets behind the rows of the file */
+};
+
+static struct turn turn_layout(const struct item *it)
+{
+	struct turn t;
+
+	t.group = Z5_ALIGN64(item_row_bytes(it) * it->k);
+	t.row = t.group + it->ops->group_bytes(it->rows);
+	t.turned = t.row + Z5_ALIGN64(it->rows * sizeof(float));
+	t.end = t.turned + Z5_ALIGN64(it->rows * it->k * it->to->bytes);
+	return t;
+}
+
+static void turn(const struct item *it, uint8_t *dst, uint8_t *buf)
+{
+	const struct turn at = turn_layout(it);
+	const size_t size = it->to->bytes, row = item_row_bytes(it);
+
+	for (size_t c = 0; c < it->k; c++) {
+		const uint8_t *src = buf + c * row;
+
+		if (it->to != it->ops) {
+			size_t left = it->k - c;
+
+			if (c % Z5_GROUP == 0)
+				it->ops->pack(buf + at.group, src, left < Z5_GROUP ? left : Z5_GROUP, it->rows);
+			it->ops->unpack_row((float *)(buf + at.row), buf + at.group, c % Z5_GROUP, it->rows);
+			src = buf + at.row;
+		}
+		for (size_t r = 0; r < it->rows; r++)
+			memcpy(buf + at.turned + (r * it->k + c) * size, src + r * size, size);
+	}
+	for (size_t g = 0; g < item_groups(it); g++) {
+		size_t left = it->rows - g * Z5_GROUP;
+
+		it->to->pack(dst + g * it->to->group_bytes(it->k), buf + at.turned + g * Z5_GROUP * it->k * size,
+			     left < Z5_GROUP ? left : Z5_GROUP, it->k);
+	}
+}
+
 static int load_unit(struct load_job *j, const struct unit *u, uint8_t *buf, struct zen5rt_error *err)
 {
 	const struct item *it = &j->ld->items[u->item];
@@ -226,12 +422,18 @@ static int load_unit(struct load_job *j, const struct unit *u, uint8_t *buf, str
 	int ret;
 
 	r1 = r1 < it->rows ? r1 : it->rows;
-	ret = gguf_pread(j->ld->g, it->t, buf, r0 * row, (r1 - r0) * row, err);
+	if (it->turned)
+		r1 = it->k;
+	ret = gguf_pread(j->ld->g, it->t, buf, (it->row0 + r0) * row, (r1 - r0) * row, err);
 	if (ret)
 		return ret;
 	atomic_fetch_add_explicit(&j->done, (r1 - r0) * row, memory_order_relaxed);
 	if (it->vector) {
 		vector_floats((float *)dst, buf, it->ops, it->k);
+		return 0;
+	}
+	if (it->turned) {
+		turn(it, dst, buf);
 		return 0;
 	}
 	for (size_t g = u->g0; g < u->g1; g++, buf += Z5_GROUP * row) {
@@ -285,15 +487,19 @@ static int load_units(struct load_job *j, struct unit **units, struct zen5rt_err
 			const struct item *it = &ld->items[i];
 			size_t group = item_row_bytes(it) * (it->vector ? 1 : Z5_GROUP);
 			size_t step = group < UNIT_BYTES ? UNIT_BYTES / group : 1;
-			size_t groups = it->vector ? 1 : (it->rows + Z5_GROUP - 1) / Z5_GROUP;
+			size_t groups = item_groups(it), bytes = step * group;
 
-			if (step * group > j->staging_bytes)
-				j->staging_bytes = Z5_ALIGN64(step * group);
+			if (it->turned) {
+				step = groups;
+				bytes = turn_layout(it).end;
+			}
+			if (bytes > j->staging_bytes)
+				j->staging_bytes = Z5_ALIGN64(bytes);
 			for (size_t g = 0; g < groups; g += step, n++)
 				if (pass)
 					(*units)[n] = (struct unit){ i, g, g + step < groups ?
 									   g + step : groups };
-			j->total += pass ? item_row_bytes(it) * it->rows : 0;
+			j->total += pass ? item_row_bytes(it) * item_file_rows(it) : 0;
 		}
 		if (!pass) {
 			*units = calloc(n, sizeof(**units));
@@ -342,7 +548,8 @@ static int load_weights(struct z5_loader *ld)
 	if (ret && ld->err)
 		*ld->err = j.errors[j.first];
 	for (unsigned int i = 0; !ret && i < ld->n_items; i++)
-		*ld->items[i].dest = (uint8_t *)m->region.addr + ld->items[i].off;
+		if (ld->items[i].dest)
+			*ld->items[i].dest = (uint8_t *)m->region.addr + ld->items[i].off;
 out:
 	free(j.errors);
 	free(j.staging);
@@ -399,11 +606,13 @@ static int load_name(struct zen5rt_model *m, const struct gguf *g, struct zen5rt
 	return 0;
 }
 
-/* What one token streams: every matrix but the embedding, of which it takes a row. */
+/* What one token streams: every matrix but the embedding, of which it takes a row, and the experts not chosen. */
 static uint64_t load_decode_bytes(const struct zen5rt_model *m)
 {
 	uint64_t bytes = m->region.asked;
 
+	for (unsigned int i = 0; i < m->n_kinds; i++)
+		bytes -= m->kinds[i].bytes / m->kinds[i].of * (m->kinds[i].of - m->kinds[i].used);
 	if (m->output.data != m->embd.data)
 		bytes -= m->kinds[m->embd.kind].bytes;
 	return bytes;
@@ -427,6 +636,8 @@ static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
 	if ((ret = load_whole(ld->g, ld->err)) ||
 	    (ret = load_arch(m, ld->g, ld->err)) ||
 	    (ret = z5_hparams_read(ld->g, m->arch->name, &m->h, ld->err)) ||
+	    (ret = z5_hparams_mla(ld->g, m->arch, &m->h, ld->err)) ||
+	    (ret = z5_hparams_moe(ld->g, m->arch, &m->h, ld->err)) ||
 	    (ret = load_name(m, ld->g, ld->err)) ||
 	    (ret = z5_vocab_read(ld->g, &m->vocab, ld->err)))
 		return ret;

@@ -28,13 +28,45 @@ static inline size_t z5_weight_groups(const struct z5_weight *w)
 	return (w->rows + Z5_GROUP - 1) / Z5_GROUP;
 }
 
+/* Matrices of one type and shape behind each other: a layer's experts, or what each of its heads has. */
+struct z5_stack {
+	struct z5_weight w;	/* the first */
+	uint32_t n;
+	size_t stride;		/* bytes from one to the next */
+};
+
+static inline const void *z5_stack_at(const struct z5_stack *s, uint32_t i)
+{
+	return (const uint8_t *)s->w.data + i * s->stride;
+}
+
 /* Matrices of one role, type and shape, for reports. */
 struct z5_kind {
 	const struct z5_type_ops *ops;
 	const char *role;
 	uint64_t rows, k, bytes;
 	unsigned int count;
+	uint32_t used, of;	/* a token takes `used` of each `of` */
 	uint64_t calls, columns;
+};
+
+/* The feed-forward of a layer that has experts; moe.c. */
+struct z5_moe {
+	struct z5_weight router;	/* a row an expert; ops == NULL: the layer is dense */
+	const float *router_bias;	/* float[n], NULL: none */
+	const float *choice_bias;	/* float[n], counts when experts are chosen and not as weight; NULL: none */
+	struct z5_stack gate, up, down;
+	const float *gate_bias, *up_bias, *down_bias;	/* n times float[rows], NULL: none */
+	struct z5_weight shared_gate, shared_up, shared_down;	/* for every token; ops == NULL: none */
+	struct z5_weight shared_router;	/* one row, its sigmoid weighs them; ops == NULL: weight 1 */
+};
+
+/* Latent attention; mla.c. */
+struct z5_mla {
+	struct z5_weight q_a, q_b;	/* q_a.ops == NULL: queries come straight from the residual stream */
+	struct z5_weight kv_a;		/* kv_lora + n_rot rows */
+	const float *q_a_norm, *kv_a_norm;
+	struct z5_stack k_b, v_b;	/* a head each: kv_lora x nope, v x kv_lora */
 };
 
 struct z5_layer {
@@ -42,6 +74,8 @@ struct z5_layer {
 	const float *attn_norm, *ffn_norm;
 	const float *q_bias, *k_bias, *v_bias, *o_bias;	/* NULL where there is none */
 	const float *q_norm, *k_norm;			/* float[hd_k], NULL: none */
+	struct z5_moe moe;
+	struct z5_mla mla;
 };
 
 struct z5_arch;
@@ -63,8 +97,20 @@ struct zen5rt_model {
 	double load_s;
 };
 
+/* What an architecture with experts does where its files do not say. */
+struct z5_moe_kind {
+	bool required;		/* else there may be files without experts */
+	enum z5_gating gating;
+	bool norm;		/* weights of the chosen are divided by their sum */
+	bool share_width;	/* n_ff is the width of all chosen together */
+	bool shared;		/* shared experts with a router of their own */
+	bool oai;		/* biases and the clamped activation of gpt-oss */
+};
+
 struct z5_arch {
 	const char *name;
+	const struct z5_moe_kind *moe;	/* NULL: never experts */
+	bool mla;
 	bool neox;		/* rotary pairs are half a head apart */
 	bool qkv_bias;		/* demanded */
 	bool qk_norm;		/* demanded */
@@ -82,5 +128,33 @@ int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, 
 /* The same for a vector of n floats (F32, F16 or BF16 in the file, always float in memory). */
 int z5_bind_vector(struct z5_loader *ld, const float **v, uint64_t n, bool optional,
 		   const char *fmt, unsigned int layer);
+
+/* n matrices of rows x k behind each other in one tensor; `used` of them are what a token streams. */
+int z5_bind_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
+		  uint64_t rows, uint64_t k, const char *fmt, unsigned int layer);
+/* The same in n tensors of one type, fmt over layer and number. */
+int z5_bind_parts(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
+		  uint64_t rows, uint64_t k, const char *fmt, unsigned int layer);
+/*
+ * n matrices out of one tensor of n * step rows, each from row `from` of its step on. turned: the tensor has their
+ * transposes, k rows of `rows` columns; quantized ones become F32.
+ */
+int z5_bind_slices(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint64_t rows, uint64_t k,
+		   uint64_t from, uint64_t step, bool turned, const char *fmt, unsigned int layer);
+/* count vectors of n floats in one tensor. */
+int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t count, bool optional,
+		    const char *fmt, unsigned int layer);
+/* Whether the file has such a tensor. */
+bool z5_bind_has(const struct z5_loader *ld, const char *fmt, unsigned int layer);
+/* A tensor that may be there and is not needed. */
+void z5_bind_nothing(struct z5_loader *ld, const char *fmt, unsigned int layer);
+
+/* ---- keys of mixtures of experts and latent attention; as z5_hparams_read(), after it, mla first ---- */
+
+int z5_hparams_moe(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
+		   struct zen5rt_error *err);
+/* Sets n_head_kv, hd_k and hd_v to what the cache holds. */
+int z5_hparams_mla(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
+		   struct zen5rt_error *err);
 
 #endif

@@ -33,26 +33,38 @@ void z5_share_tokens(const struct z5_pass *p)
 /* Tokens whose activations stay in the second-level cache while all rows pass by. */
 #define CACHED_BYTES (512u << 10)
 
-void z5_product(const struct z5_pass *p, const struct z5_weight *w, const struct z5_acts *acts, uint32_t n,
-		float *y, size_t y_stride)
+void z5_product_groups(const struct z5_pass *p, const struct z5_weight *w, const void *data, uint64_t g0, uint64_t g1,
+		       const struct z5_acts *acts, size_t row, uint32_t n, float *y, size_t y_stride)
 {
 	const struct z5_buf *x = &acts->form[w->ops->act];
 	size_t at_once = CACHED_BYTES / z5_act_bytes(w->ops->act, w->k) / 8 * 8;
-	uint64_t g0, g1;
 
-	z5_own_groups(p, w, &g0, &g1);
 	at_once = at_once < 16 ? 16 : at_once;
 	for (size_t t = 0; t < n; t += at_once)
 		p->k->matmul[z5_type_of(w->ops)](y + t * y_stride / sizeof(float),
-						 y_stride / sizeof(float), w->data, w->k, g0, g1,
-						 x->p + t * x->stride, x->stride,
+						 y_stride / sizeof(float), data, w->k, g0, g1,
+						 x->p + (row + t) * x->stride, x->stride,
 						 n - t < at_once ? n - t : at_once);
+}
+
+void z5_product_count(const struct z5_pass *p, const struct z5_weight *w, uint64_t calls, uint64_t n)
+{
 	if (p->t->i == 0) {
 		struct z5_kind *kind = &p->s->m->kinds[w->kind];
 
-		kind->calls++;
+		kind->calls += calls;
 		kind->columns += n;
 	}
+}
+
+void z5_product(const struct z5_pass *p, const struct z5_weight *w, const struct z5_acts *acts, uint32_t n,
+		float *y, size_t y_stride)
+{
+	uint64_t g0, g1;
+
+	z5_own_groups(p, w, &g0, &g1);
+	z5_product_groups(p, w, w->data, g0, g1, acts, 0, n, y, y_stride);
+	z5_product_count(p, w, 1, n);
 }
 
 void z5_product_buf(const struct z5_pass *p, const struct z5_weight *w, struct z5_buf *y)

@@ -34,7 +34,12 @@ void z5_share_tokens(const struct z5_pass *p);
 /* y = w x for this thread's rows and all n tokens at x; y_stride in bytes. */
 void z5_product(const struct z5_pass *p, const struct z5_weight *w, const struct z5_acts *x, uint32_t n,
 		float *y, size_t y_stride);
-/* The same for the tokens of the pass. */
+/* y = w x for groups [g0, g1) of the packed rows at data, which are like w's, and n tokens from row `row` of x on. */
+void z5_product_groups(const struct z5_pass *p, const struct z5_weight *w, const void *data, uint64_t g0, uint64_t g1,
+		       const struct z5_acts *x, size_t row, uint32_t n, float *y, size_t y_stride);
+/* For reports: matrices like w did n columns in `calls` products. One thread tells for all. */
+void z5_product_count(const struct z5_pass *p, const struct z5_weight *w, uint64_t calls, uint64_t n);
+/* The first one for the tokens of the pass. */
 void z5_product_buf(const struct z5_pass *p, const struct z5_weight *w, struct z5_buf *y);
 
 /* The form of input that w takes, as a bit. */

@@ -36,16 +36,93 @@ static void layout_buf(struct layout *l, struct z5_buf *b, size_t rows, size_t b
 	b->p = layout_bytes(l, rows * b->stride);
 }
 
+static size_t at_least(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
 static void layout_acts(struct layout *l, struct z5_acts *a, size_t rows, const struct z5_hparams *h)
 {
-	size_t k = h->n_ff;
+	size_t k = at_least(h->n_embd, at_least(h->n_ff, h->moe.n_ff_shared));
 
-	if (k < h->n_embd)
-		k = h->n_embd;
-	if (k < (size_t)h->n_head * h->hd_v)
-		k = (size_t)h->n_head * h->hd_v;
+	k = at_least(k, (size_t)h->n_head * h->hd_v);
+	k = at_least(k, at_least(h->mla.q_lora, (size_t)h->n_head * h->mla.v));
 	for (int i = 0; i < Z5_N_ACTS; i++)
 		layout_buf(l, &a->form[i], rows, z5_act_bytes(i, k));
+}
+
+/* Acts in some forms only. */
+static void layout_forms(struct layout *l, struct z5_acts *a, size_t rows, size_t k, unsigned int forms)
+{
+	for (int i = 0; i < Z5_N_ACTS; i++)
+		if (forms >> i & 1)
+			layout_buf(l, &a->form[i], rows, z5_act_bytes(i, k));
+}
+
+/* As many as a matrix of so many rows writes. */
+static size_t padded(size_t rows)
+{
+	return (rows + Z5_GROUP - 1) / Z5_GROUP * Z5_GROUP;
+}
+
+static void layout_moe(struct layout *l, struct zen5rt_session *s)
+{
+	const struct z5_moe_hparams *h = &s->m->h.moe;
+	const size_t n = s->n_ubatch, slots = n * h->used, n_embd = s->m->h.n_embd, f = sizeof(float);
+	struct z5_moe_scratch *m = &s->moe;
+	unsigned int in = 0, mid = 0;
+
+	if (!h->n)
+		return;
+	for (uint32_t i = h->first; i < s->m->h.n_layer; i++) {
+		const struct z5_moe *w = &s->m->layers[i].moe;
+
+		in |= 1u << w->gate.w.ops->act | 1u << w->up.w.ops->act;
+		mid |= 1u << w->down.w.ops->act;
+	}
+	layout_buf(l, &m->logits, n, h->n * f);
+	layout_buf(l, &m->shared_weight, n, Z5_GROUP * f);
+	m->expert = layout_bytes(l, slots * sizeof(*m->expert));
+	m->slot = layout_bytes(l, slots * sizeof(*m->slot));
+	m->weight = layout_bytes(l, slots * sizeof(*m->weight));
+	m->token = layout_bytes(l, slots * sizeof(*m->token));
+	m->next = layout_bytes(l, h->n * sizeof(*m->next));
+	m->jobs = layout_bytes(l, h->n * sizeof(*m->jobs));
+	layout_forms(l, &m->acts, n > 1 ? slots : 0, at_least(n_embd, h->n_ff), in | mid);
+	layout_buf(l, &m->gate, slots, h->n_ff * f);
+	layout_buf(l, &m->up, slots, h->n_ff * f);
+	layout_buf(l, &m->y, slots, n_embd * f);
+	for (unsigned int i = 0; i < z5_pool_n(s->m->rt->pool); i++) {
+		struct z5_moe_private *p = &s->threads[i].moe;
+
+		p->logits = layout_bytes(l, h->n * f);
+		p->choice = layout_bytes(l, h->n * f);
+		p->group = layout_bytes(l, h->n * f);
+		p->chosen = layout_bytes(l, h->n * sizeof(*p->chosen));
+		p->weight = layout_bytes(l, h->used * f);
+		p->slot = layout_bytes(l, h->used * sizeof(*p->slot));
+		p->jobs = layout_bytes(l, h->used * sizeof(*p->jobs));
+		layout_forms(l, &p->mid, h->used, h->n_ff, mid);
+	}
+}
+
+static void layout_mla(struct layout *l, struct zen5rt_session *s)
+{
+	const struct z5_hparams *h = &s->m->h;
+	const struct z5_mla_hparams *m = &h->mla;
+	const size_t n = s->n_ubatch, f = sizeof(float);
+	unsigned int forms = 0;
+
+	if (!m->kv_lora)
+		return;
+	for (uint32_t i = 0; i < h->n_layer; i++)
+		forms |= 1u << s->m->layers[i].mla.k_b.w.ops->act | 1u << s->m->layers[i].mla.v_b.w.ops->act;
+	layout_buf(l, &s->mla.q_a, n, m->q_lora * f);
+	layout_buf(l, &s->mla.kv_a, n, ((size_t)m->kv_lora + h->n_rot) * f);
+	layout_buf(l, &s->mla.q, n, (size_t)h->n_head * (m->nope + h->n_rot) * f);
+	layout_buf(l, &s->mla.out, n, h->n_head * padded(m->v) * f);
+	for (unsigned int i = 0; i < z5_pool_n(s->m->rt->pool); i++)
+		layout_forms(l, &s->threads[i].head, Z5_MLA_TOKENS, at_least(m->nope, m->kv_lora), forms);
 }
 
 static void session_layout(struct zen5rt_session *s, struct layout *l)
@@ -59,10 +136,12 @@ static void session_layout(struct zen5rt_session *s, struct layout *l)
 	layout_buf(l, &s->v, n, (size_t)h->n_head_kv * h->hd_v * f);
 	layout_buf(l, &s->att, n, (size_t)h->n_head * s->kv.hd_v * f);
 	layout_buf(l, &s->y, n, h->n_embd * f);
-	layout_buf(l, &s->gate, n, h->n_ff * f);
-	layout_buf(l, &s->up, n, h->n_ff * f);
+	layout_buf(l, &s->gate, n, at_least(h->n_ff, h->moe.n_ff_shared) * f);
+	layout_buf(l, &s->up, n, at_least(h->n_ff, h->moe.n_ff_shared) * f);
 	layout_buf(l, &s->cs, n, h->n_rot * f);
 	layout_acts(l, &s->acts, n, h);
+	layout_moe(l, s);
+	layout_mla(l, s);
 	for (unsigned int i = 0; i < z5_pool_n(s->m->rt->pool); i++) {
 		struct z5_private *p = &s->threads[i];
 

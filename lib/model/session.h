@@ -23,6 +23,45 @@ struct z5_acts {
 	struct z5_buf form[Z5_N_ACTS];
 };
 
+/* An expert and the slots of its tokens: rows [slot, slot + n) of the scratch buffers. */
+struct z5_moe_job {
+	uint32_t expert, slot, n;
+};
+
+/* For mixtures of experts; a slot is a token and one of its experts. */
+struct z5_moe_scratch {
+	struct z5_buf logits;		/* of the router */
+	struct z5_buf shared_weight;	/* of the shared experts, one float */
+	uint32_t *expert, *slot;	/* by token and rank */
+	float *weight;
+	uint32_t *token;		/* by slot */
+	uint32_t *next;			/* by expert */
+	struct z5_moe_job *jobs;	/* one an expert at most */
+	uint32_t n_jobs;
+	struct z5_acts acts;		/* by slot: input of the experts, then of their down matrices */
+	struct z5_buf gate, up, y;	/* by slot */
+};
+
+/* The same for a lone token, which every thread routes for itself. */
+struct z5_moe_private {
+	float *logits, *choice, *group;	/* an expert each */
+	uint32_t *chosen;		/* the same */
+	float *weight;			/* by rank */
+	uint32_t *slot;
+	struct z5_moe_job *jobs;
+	struct z5_acts mid;
+};
+
+/* For latent attention. */
+struct z5_mla_scratch {
+	struct z5_buf q_a, kv_a;	/* what queries, and keys and values, are made of */
+	struct z5_buf q;		/* queries before their heads' k_b */
+	struct z5_buf out;		/* heads' results, whole groups of rows apart */
+};
+
+/* Tokens of one head that are prepared at a time. */
+#define Z5_MLA_TOKENS 32
+
 /* What a thread has for itself: a lone token is quantized by every thread, which costs less than a barrier. */
 struct z5_private {
 	struct z5_acts acts;
@@ -30,6 +69,8 @@ struct z5_private {
 	float **out;
 	uint32_t *n_kv;
 	float *state;
+	struct z5_moe_private moe;
+	struct z5_acts head;	/* Z5_MLA_TOKENS inputs of one head's k_b or v_b */
 };
 
 /* Queries that one call of the attention kernel takes at most. */
@@ -49,6 +90,8 @@ struct zen5rt_session {
 	struct z5_buf gate, up;
 	struct z5_buf cs;		/* cosines and sines of each token's position */
 	struct z5_acts acts;
+	struct z5_moe_scratch moe;
+	struct z5_mla_scratch mla;
 	struct z5_private *threads;
 	float *logits;
 	struct z5_buf rows;		/* logits of Z5_LOGITS_ROWS tokens, where all are wanted */
