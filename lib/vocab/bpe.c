@@ -3,6 +3,10 @@
  * Byte-level BPE as GPT-2 has it. In the file every byte is written as one printable character;
  * here tokens and merges are decoded once, at load, and all work is on bytes and on pairs
  * of symbol numbers.
+ *
+ * Gemma 4 and its kin write tokens and merges as they are, with U+2581 for spaces ("raw" below).
+ * There words are lines, symbols begin as characters, and what is no token falls back to
+ * byte tokens.
  */
 #include "error.h"
 #include "internal.h"
@@ -18,8 +22,9 @@ struct bpe_pair {
 struct z5_bpe {
 	struct bpe_pair *pair;
 	uint32_t mask;
-	bool ignore_merges;
-	uint32_t byte[256];	/* the symbol of one byte */
+	unsigned int flags;	/* Z5_PRE_* */
+	uint32_t byte[256];	/* the symbol of one byte; raw: its token, Z5_NO_ID if none */
+	struct z5_near *near;	/* raw alone */
 };
 
 /* The byte behind a character of the alphabet, -1 if it is none. */
@@ -78,6 +83,15 @@ static uint32_t bpe_pair(const struct zen5rt_vocab *v, const char *text, uint32_
 	return p->rank;
 }
 
+/* A side of a merge, decoded to out; how many bytes, 0 or less if it is none. */
+static int64_t bpe_side(const struct zen5rt_vocab *v, const char *p, size_t len, char *out)
+{
+	if (!z5_bpe_raw(v))
+		return z5_bpe_decode(p, len, out);
+	memcpy(out, p, len);
+	return (int64_t)len;
+}
+
 /*
  * One line of the merges, "left right" in the alphabet; tmp has room for all of it. Lines that no
  * text can lead to are kept out, as every reader of these files does.
@@ -91,10 +105,10 @@ static int bpe_merge(struct zen5rt_vocab *v, struct gguf_str s, uint32_t rank, c
 
 	if (!sp)
 		return 0;
-	nl = z5_bpe_decode(s.p, (size_t)(sp - s.p), tmp);
+	nl = bpe_side(v, s.p, (size_t)(sp - s.p), tmp);
 	if (nl <= 0)
 		return 0;
-	nr = z5_bpe_decode(sp + 1, s.len - (size_t)(sp - s.p) - 1, tmp + nl);
+	nr = bpe_side(v, sp + 1, s.len - (size_t)(sp - s.p) - 1, tmp + nl);
 	if (nr <= 0)
 		return 0;
 	e = z5_strtab_intern(&v->str, tmp, (size_t)nl, &l);
@@ -107,6 +121,8 @@ static int bpe_merge(struct zen5rt_vocab *v, struct gguf_str s, uint32_t rank, c
 	i = bpe_slot(v, l, r);
 	if (v->bpe->pair[i].left == MERGE_NONE)
 		v->bpe->pair[i] = (struct bpe_pair){ l, r, rank, id };
+	if (v->bpe->near)
+		z5_near_add(v->bpe->near, tmp, (size_t)(nl + nr));
 	return 0;
 }
 
@@ -115,6 +131,10 @@ static int bpe_bytes(struct zen5rt_vocab *v)
 {
 	int e = 0;
 
+	if (z5_bpe_raw(v)) {
+		z5_vocab_byte_tokens(v, v->bpe->byte);
+		return 0;
+	}
 	for (unsigned int b = 0; b < 256 && !e; b++) {
 		char c = (char)b;
 
@@ -150,34 +170,57 @@ static int bpe_merges(struct zen5rt_vocab *v, const struct gguf_array *a)
 	return e;
 }
 
-int z5_bpe_init(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err)
+bool z5_bpe_raw(const struct zen5rt_vocab *v)
 {
-	struct gguf_str pre = { "default", 7 };
-	struct gguf_array merges;
-	unsigned int flags = 0;
-	int r;
+	return v->bpe->flags & Z5_PRE_RAW;
+}
 
-	r = gguf_get_str(g, "tokenizer.ggml.pre", &pre, err);
+bool z5_bpe_force_bos(const struct zen5rt_vocab *v)
+{
+	return v->bpe->flags & Z5_PRE_FORCE_BOS;
+}
+
+int z5_bpe_begin(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err)
+{
+	struct gguf_str pre = { "default", 7 }, model = { "", 0 };
+	unsigned int flags = 0;
+	int r = gguf_get_str(g, "tokenizer.ggml.model", &model, err);
+
+	/* the model's name goes before that of the pre-tokenizer */
+	if (r > 0 && model.len == 6 && !memcmp(model.p, "gemma4", 6))
+		pre = model;
+	else
+		r = gguf_get_str(g, "tokenizer.ggml.pre", &pre, err);
 	if (r < 0)
 		return r;
-	r = gguf_get_array(g, "tokenizer.ggml.merges", GGUF_STRING, &merges, err);
+	r = z5_pretok_new(pre, gguf_path(g), &v->pretok, &flags, err);
+	if (r)
+		return r;
+	v->bpe = calloc(1, sizeof(*v->bpe));
+	if (v->bpe && flags & Z5_PRE_RAW)
+		v->bpe->near = calloc(1, sizeof(*v->bpe->near));
+	if (!v->bpe || (flags & Z5_PRE_RAW && !v->bpe->near))
+		return z5_fail(err, -ENOMEM, "out of memory for the merges");
+	v->bpe->flags = flags;
+	v->add_bos = flags & Z5_PRE_ADD_BOS;
+	v->escape = flags & Z5_PRE_RAW;
+	return 0;
+}
+
+int z5_bpe_init(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err)
+{
+	struct gguf_array merges;
+	int r = gguf_get_array(g, "tokenizer.ggml.merges", GGUF_STRING, &merges, err);
+
 	if (r < 0)
 		return r;
 	if (!r)
-		return z5_fail(err, -EINVAL, "%s: a gpt2 vocabulary needs tokenizer.ggml.merges, "
+		return z5_fail(err, -EINVAL, "%s: a BPE vocabulary needs tokenizer.ggml.merges, "
 			       "which is not there", gguf_path(g));
 	if (merges.n > Z5_VOCAB_MAX)
 		return z5_fail(err, -EINVAL,
 			       "%s: tokenizer.ggml.merges has %zu lines, more than %u",
 			       gguf_path(g), merges.n, Z5_VOCAB_MAX);
-	r = z5_pretok_new(pre, gguf_path(g), &v->pretok, &flags, err);
-	if (r)
-		return r;
-	v->bpe = calloc(1, sizeof(*v->bpe));
-	if (!v->bpe)
-		return z5_fail(err, -ENOMEM, "out of memory for the merges");
-	v->bpe->ignore_merges = flags & Z5_PRE_IGNORE_MERGES;
-	v->add_bos = flags & Z5_PRE_ADD_BOS;
 	r = bpe_bytes(v);
 	if (!r)
 		r = bpe_merges(v, &merges);
@@ -192,6 +235,7 @@ void z5_bpe_free(struct z5_bpe *b)
 	if (!b)
 		return;
 	free(b->pair);
+	free(b->near);
 	free(b);
 }
 
@@ -224,7 +268,7 @@ static int bpe_word(void *ctx, const char *p, size_t len)
 
 	if (z5_tok_cached(t, p, len, &slot))
 		return 0;
-	if (v->bpe->ignore_merges && len <= v->max_len) {
+	if (v->bpe->flags & Z5_PRE_IGNORE_MERGES && len <= v->max_len) {
 		id = z5_strtab_find(&v->str, p, len);
 		if (id < v->n) {
 			z5_tok_emit(t, id);
@@ -246,7 +290,50 @@ static int bpe_word(void *ctx, const char *p, size_t len)
 	return 0;
 }
 
+/* A word of raw BPE: symbols begin as characters. */
+static int bpe_raw_word(struct z5_tok *t, const char *p, size_t len)
+{
+	struct z5_word *slot;
+	struct z5_sym *s;
+	int64_t from = t->n;
+	uint32_t prev = MERGE_NONE, cp;
+	size_t n = 0;
+
+	if (z5_tok_cached(t, p, len, &slot))
+		return 0;
+	if (merge_reserve(&t->merge, len))
+		return -ENOMEM;
+	s = t->merge.sym;
+	for (uint32_t i = 0; i < len; prev = i, i = s[i].next, n++) {
+		uint32_t c = (uint32_t)utf8_next(p + i, len - i, &cp);
+
+		s[i] = (struct z5_sym){ c, prev, i + c, z5_strtab_find(&t->v->str, p + i, c) };
+	}
+	s[prev].next = MERGE_NONE;
+	if (merge_run(&t->merge, t->v, p, n, bpe_pair))
+		return -ENOMEM;
+	for (uint32_t i = 0; i != MERGE_NONE; i = s[i].next)
+		bpe_emit(t, p + i, s[i].len, s[i].id);
+	z5_tok_cache(t, slot, p, len, from);
+	return 0;
+}
+
+static int bpe_raw_line(void *ctx, const char *p, size_t len)
+{
+	struct z5_tok *t = ctx;
+
+	if (t->v->bpe->flags & Z5_PRE_NEWLINES && *p == '\n') {
+		uint32_t id = z5_strtab_find(&t->v->str, p, len);
+
+		if (id < t->v->n) {
+			z5_tok_emit(t, id);
+			return 0;
+		}
+	}
+	return z5_near_split(t, t->v->bpe->near, p, len, false, bpe_raw_word);
+}
+
 int z5_bpe_text(struct z5_tok *t, const char *p, size_t len)
 {
-	return z5_pretok_split(t->run, p, len, bpe_word, t);
+	return z5_pretok_split(t->run, p, len, z5_bpe_raw(t->v) ? bpe_raw_line : bpe_word, t);
 }

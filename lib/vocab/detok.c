@@ -85,8 +85,8 @@ static void detok_byte(struct zen5rt_detok *d, uint8_t b)
 	}
 }
 
-/* The bytes of an ordinary SPM token: U+2581 is a space there. */
-static void detok_spm(struct zen5rt_detok *d, struct gguf_str s)
+/* The bytes of an ordinary token where U+2581 is a space. */
+static void detok_escaped(struct zen5rt_detok *d, struct gguf_str s)
 {
 	bool strip = d->start && d->v->add_space_prefix;
 
@@ -130,8 +130,8 @@ const char *zen5rt_detok_next(struct zen5rt_detok *d, int32_t id, size_t *len)
 		b = z5_vocab_byte_name(s);
 	if (b >= 0)
 		detok_byte(d, (uint8_t)b);
-	else if (v->kind == Z5_VOCAB_SPM)
-		detok_spm(d, s);
+	else if (v->escape)
+		detok_escaped(d, s);
 	else
 		for (size_t i = 0; i < s.len; i++)
 			detok_byte(d, (uint8_t)s.p[i]);

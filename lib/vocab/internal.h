@@ -22,7 +22,9 @@ enum z5_token_type {
 #define Z5_TOKEN_EOG	(1u << 0)	/* ends an answer */
 #define Z5_TOKEN_RSTRIP	(1u << 1)	/* white space after it belongs to it */
 
-enum z5_vocab_kind { Z5_VOCAB_SPM, Z5_VOCAB_BPE };
+enum z5_vocab_kind {
+	Z5_VOCAB_SPM, Z5_VOCAB_BPE, Z5_VOCAB_WPM, Z5_VOCAB_UGM, Z5_VOCAB_RWKV,
+};
 
 /*
  * Strings numbered from 0, one after the other in one block, and an open hash from string to
@@ -82,29 +84,50 @@ static inline uint64_t z5_hash(uint64_t seed, const char *p, size_t len)
 	return z5_mix(h ^ w, 0xd6e8feb86659fd93u ^ seed);
 }
 
+/*
+ * Pairs of characters that stand side by side in a token, hashed; errs towards yes. Text falls
+ * apart between characters that no token joins, without changing what it becomes: mostly
+ * before a space, which keeps words short enough to remember.
+ */
+#define Z5_NEAR_BITS 20
+
+struct z5_near {
+	uint64_t bit[(1u << Z5_NEAR_BITS) / 64];
+};
+
+void z5_near_add(struct z5_near *near, const char *p, size_t len);
+
 struct z5_pretok;
 struct z5_bpe;
 struct z5_spm;
+struct z5_wpm;
+struct z5_ugm;
+struct z5_rwkv;
 
 struct zen5rt_vocab {
 	enum z5_vocab_kind kind;
 	uint32_t n;
 	/*
-	 * Strings 0..n-1 are the tokens: for BPE as bytes where the text decodes, else as in
-	 * the file. Strings from n on are BPE symbols that are no token.
+	 * Strings 0..n-1 are the tokens: for BPE and RWKV as bytes where the text decodes,
+	 * else as in the file. Strings from n on are BPE symbols that are no token.
 	 */
 	struct z5_strtab str;
 	uint8_t *type;			/* enum z5_token_type */
 	uint8_t *flag;			/* Z5_TOKEN_* below */
 	uint32_t max_len;		/* bytes of the longest token */
 	int32_t bos, eos, unk;		/* -1: none */
+	int32_t end;			/* what add_eos adds: EOS, or the separator of WPM */
 	bool add_bos, add_eos, add_space_prefix;
+	bool escape;			/* U+2581 stands for a space in tokens */
 	/* Tokens that are searched for in the text, sorted by their text. */
 	uint32_t *special;
 	uint32_t n_special;
 	uint32_t special_first[257];	/* where those that begin with a byte begin */
 	struct z5_spm *spm;
 	struct z5_bpe *bpe;
+	struct z5_wpm *wpm;
+	struct z5_ugm *ugm;
+	struct z5_rwkv *rwkv;
 	struct z5_pretok *pretok;
 };
 
@@ -141,10 +164,24 @@ struct z5_tok {
 	struct z5_word *cache;
 	uint32_t cache_mask;
 	struct z5_merge merge;
-	char *buf;			/* SPM: the escaped text of one word */
+	char *buf;			/* the escaped or normalized text of one word */
 	size_t n_buf, cap_buf;
 	struct z5_pretok_run *run;	/* BPE: scratch of the regex engine */
+	struct z5_ugm_run *ugm;		/* UGM: scratch */
 };
+
+/* Appends to buf, which stays below 4 GiB. -ENOMEM. */
+int z5_tok_append(struct z5_tok *t, const char *p, size_t len);
+
+#define Z5_SPACE "\xe2\x96\x81"	/* U+2581 stands for a space in tokens */
+#define Z5_SPACE_CP 0x2581
+
+/* One word of text, from t->buf. */
+typedef int (*z5_escaped_fn)(struct z5_tok *t, const char *p, size_t len);
+
+/* Escapes the spaces of text, puts one in front on request, and hands on words that stand apart. */
+int z5_near_split(struct z5_tok *t, const struct z5_near *near, const char *p, size_t len,
+		  bool prefix, z5_escaped_fn fn);
 
 static inline void z5_tok_emit(struct z5_tok *t, uint32_t id)
 {
@@ -163,32 +200,59 @@ void z5_tok_cache(struct z5_tok *t, struct z5_word *slot, const char *p, size_t 
 /* Called with text (id == Z5_NO_ID) or a special token. Non-zero stops and is returned. */
 typedef int (*z5_fragment_fn)(void *ctx, const char *p, size_t len, uint32_t id);
 
+/* Sets types of tokens, and which end an answer, by their text. tokens: as in the file. */
+void z5_special_types(struct zen5rt_vocab *v, const struct gguf *g,
+		      const struct gguf_array *tokens);
 /* Builds the table of special tokens from the types; rstrip: phi-3's rule. -ENOMEM. */
 int z5_special_init(struct zen5rt_vocab *v, bool rstrip);
 /* Cuts text at special tokens; control: at those of control type too. */
 int z5_special_split(const struct zen5rt_vocab *v, const char *text, size_t len, bool control,
 		     z5_fragment_fn fn, void *ctx);
-/* Flags tokens as EOG by their text. */
-void z5_special_eog(struct zen5rt_vocab *v);
 
-/* ---- spm.c, bpe.c: 0 or -ENOMEM, -EINVAL with a line ---- */
+/* ---- the tokenizers: 0 or -ENOMEM, -EINVAL with a line ---- */
+
+/* The tokens of single bytes, "<0xXX>" or else the byte itself; Z5_NO_ID where there is none. */
+void z5_vocab_byte_tokens(const struct zen5rt_vocab *v, uint32_t byte[256]);
 
 int z5_spm_init(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err);
 void z5_spm_free(struct z5_spm *spm);
 /* prefix: a space belongs before the text */
 int z5_spm_text(struct z5_tok *t, const char *p, size_t len, bool prefix);
 
+/* What must be known before the tokens are read: the pre-tokenizer, v->bpe. */
+int z5_bpe_begin(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err);
+/* The tokens are raw UTF-8, not in GPT-2's alphabet. */
+bool z5_bpe_raw(const struct zen5rt_vocab *v);
+bool z5_bpe_force_bos(const struct zen5rt_vocab *v);
 int z5_bpe_init(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err);
 void z5_bpe_free(struct z5_bpe *bpe);
 int z5_bpe_text(struct z5_tok *t, const char *p, size_t len);
 /* Writes the bytes that a text in GPT-2's alphabet stands for; -1 if it is not in it. */
 int64_t z5_bpe_decode(const char *p, size_t len, char *out);
 
+int z5_wpm_init(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err);
+void z5_wpm_free(struct z5_wpm *wpm);
+int z5_wpm_text(struct z5_tok *t, const char *p, size_t len);
+
+int z5_ugm_init(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err);
+void z5_ugm_free(struct z5_ugm *ugm);
+int z5_ugm_text(struct z5_tok *t, const char *p, size_t len);
+void z5_ugm_run_free(struct z5_ugm_run *run);
+
+int z5_rwkv_init(struct zen5rt_vocab *v, struct zen5rt_error *err);
+void z5_rwkv_free(struct z5_rwkv *rwkv);
+int z5_rwkv_text(struct z5_tok *t, const char *p, size_t len);
+/* Writes the bytes that an escaped token stands for, at most len; returns how many. */
+size_t z5_rwkv_unescape(const char *p, size_t len, char *out);
+
 /* ---- pretok.c ---- */
 
 /* Properties that llama.cpp ties to a pre-tokenizer's name. */
 #define Z5_PRE_IGNORE_MERGES	(1u << 0)	/* a word that is a token is that token */
 #define Z5_PRE_ADD_BOS		(1u << 1)
+#define Z5_PRE_FORCE_BOS	(1u << 2)	/* whatever the file says */
+#define Z5_PRE_RAW		(1u << 3)	/* tokens are UTF-8, with U+2581 for spaces */
+#define Z5_PRE_NEWLINES		(1u << 4)	/* a run of line feeds that is a token is that token */
 
 typedef int (*z5_word_fn)(void *ctx, const char *p, size_t len);
 

@@ -13,6 +13,10 @@ static int read_oom(struct zen5rt_error *err)
 
 static int read_model(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err)
 {
+	static const struct { const char *name; enum z5_vocab_kind kind; } known[] = {
+		{ "llama", Z5_VOCAB_SPM }, { "gpt2", Z5_VOCAB_BPE }, { "gemma4", Z5_VOCAB_BPE },
+		{ "bert", Z5_VOCAB_WPM }, { "t5", Z5_VOCAB_UGM }, { "rwkv", Z5_VOCAB_RWKV },
+	};
 	struct gguf_str model;
 	int r = gguf_get_str(g, "tokenizer.ggml.model", &model, err);
 
@@ -22,15 +26,31 @@ static int read_model(struct zen5rt_vocab *v, const struct gguf *g, struct zen5r
 		return z5_fail(err, -EINVAL,
 			       "%s: no vocabulary (tokenizer.ggml.model is not there)",
 			       gguf_path(g));
-	if (model.len == 5 && !memcmp(model.p, "llama", 5))
-		v->kind = Z5_VOCAB_SPM;
-	else if (model.len == 4 && !memcmp(model.p, "gpt2", 4))
-		v->kind = Z5_VOCAB_BPE;
-	else
-		return z5_fail(err, -EINVAL, "%s: tokenizer model '%.*s' is not supported; known: "
-			       "llama gpt2", gguf_path(g), model.len > 64 ? 64 : (int)model.len,
-			       model.p);
-	return 0;
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		if (strlen(known[i].name) != model.len ||
+		    memcmp(known[i].name, model.p, model.len))
+			continue;
+		v->kind = known[i].kind;
+		return 0;
+	}
+	return z5_fail(err, -EINVAL, "%s: tokenizer model '%.*s' is not supported; known: "
+		       "llama gpt2 gemma4 bert t5 rwkv", gguf_path(g),
+		       model.len > 64 ? 64 : (int)model.len, model.p);
+}
+
+void z5_vocab_byte_tokens(const struct zen5rt_vocab *v, uint32_t byte[256])
+{
+	for (unsigned int b = 0; b < 256; b++) {
+		char c = (char)b;
+
+		byte[b] = z5_strtab_find(&v->str, &c, 1);
+	}
+	for (uint32_t id = v->n; id-- > 0; ) {
+		int b = z5_vocab_byte_name(z5_strtab_get(&v->str, id));
+
+		if (b >= 0)
+			byte[b] = id;
+	}
 }
 
 int z5_vocab_byte_name(struct gguf_str s)
@@ -75,11 +95,12 @@ static int read_types(struct zen5rt_vocab *v, const struct gguf *g,
 
 		if (r)
 			type = gguf_array_i32(&types, id);
-		else if (v->kind == Z5_VOCAB_SPM &&
+		else if (v->kind == Z5_VOCAB_SPM &&	/* files from before types */
 			 z5_vocab_byte_name(gguf_array_str(tokens, id)) >= 0)
 			type = Z5_TOKEN_BYTE;
 		v->type[id] = type < 0 || type > Z5_TOKEN_BYTE ? Z5_TOKEN_UNDEFINED : (uint8_t)type;
 	}
+	z5_special_types(v, g, tokens);
 	return 0;
 }
 
@@ -89,8 +110,10 @@ static int read_token(struct zen5rt_vocab *v, uint32_t id, struct gguf_str s, ch
 	bool index = s.len && !z5_vocab_reserved(v, id) && v->type[id] != Z5_TOKEN_BYTE;
 	int r;
 
+	if (v->kind == Z5_VOCAB_RWKV && index)
+		s = (struct gguf_str){ tmp, z5_rwkv_unescape(s.p, s.len, tmp) };
 	/* Special tokens are written as they are read; those that only look encoded stay so. */
-	if (v->kind == Z5_VOCAB_BPE && index) {
+	if (v->kind == Z5_VOCAB_BPE && index && !z5_bpe_raw(v)) {
 		int64_t n = z5_bpe_decode(s.p, s.len, tmp);
 
 		if (v->type[id] == Z5_TOKEN_USER)
@@ -167,30 +190,53 @@ static int read_id(const struct zen5rt_vocab *v, const struct gguf *g, const cha
 	return 0;
 }
 
+/* The places that a kind's tokens have had since before there were keys for them. */
+static void read_default_ids(struct zen5rt_vocab *v)
+{
+	static const struct { int32_t bos, eos, unk, end; } place[] = {
+		[Z5_VOCAB_SPM] = { 1, 2, 0, -1 }, [Z5_VOCAB_BPE] = { -1, -1, -1, -1 },
+		[Z5_VOCAB_WPM] = { 101, -1, 100, 102 }, [Z5_VOCAB_UGM] = { -1, 1, 2, -1 },
+		[Z5_VOCAB_RWKV] = { -1, -1, -1, -1 },
+	};
+	int32_t n = (int32_t)v->n;
+
+	v->bos = place[v->kind].bos < n ? place[v->kind].bos : -1;
+	v->eos = place[v->kind].eos < n ? place[v->kind].eos : -1;
+	v->unk = place[v->kind].unk < n ? place[v->kind].unk : -1;
+	v->end = place[v->kind].end < n ? place[v->kind].end : -1;
+}
+
 static int read_ids(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err)
 {
 	static const char *const ends[] = {
 		"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id",
+		"tokenizer.ggml.fim_pad_token_id", "tokenizer.ggml.fim_rep_token_id",
+		"tokenizer.ggml.fim_sep_token_id",
 	};
-	bool spm = v->kind == Z5_VOCAB_SPM;
-	int r;
+	int r = 0;
 
-	/* SentencePiece's places; a BPE vocabulary has none that could be taken for granted */
-	v->unk = spm ? 0 : -1;
-	v->bos = spm && v->n > 1 ? 1 : -1;
-	v->eos = spm && v->n > 2 ? 2 : -1;
-	r = read_id(v, g, "tokenizer.ggml.bos_token_id", &v->bos, err);
+	read_default_ids(v);
+	if (v->kind == Z5_VOCAB_WPM)
+		r = read_id(v, g, "tokenizer.ggml.cls_token_id", &v->bos, err);
+	if (!r)
+		r = read_id(v, g, "tokenizer.ggml.bos_token_id", &v->bos, err);
 	if (!r)
 		r = read_id(v, g, "tokenizer.ggml.eos_token_id", &v->eos, err);
 	if (!r)
 		r = read_id(v, g, "tokenizer.ggml.unknown_token_id", &v->unk, err);
-	for (unsigned int i = 0; i < 2 && !r; i++) {
+	if (!r && v->kind == Z5_VOCAB_WPM)	/* the key is spelled so */
+		r = read_id(v, g, "tokenizer.ggml.seperator_token_id", &v->end, err);
+	else
+		v->end = v->eos;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends) && !r; i++) {
 		int32_t id = -1;
 
 		r = read_id(v, g, ends[i], &id, err);
 		if (!r && id >= 0)
 			v->flag[id] |= Z5_TOKEN_EOG;
 	}
+	if (!r && v->eos >= 0)
+		v->flag[v->eos] |= Z5_TOKEN_EOG;
 	return r;
 }
 
@@ -202,6 +248,9 @@ static int read_flags(struct zen5rt_vocab *v, const struct gguf *g, struct zen5r
 		r = gguf_get_bool(g, "tokenizer.ggml.add_eos_token", &v->add_eos, err);
 	if (r >= 0)
 		r = gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", &v->add_space_prefix, err);
+	/* Some converters wrote no where the model was trained with BOS, always. */
+	if (v->kind == Z5_VOCAB_BPE && z5_bpe_force_bos(v))
+		v->add_bos = true;
 	return r < 0 ? r : 0;
 }
 
@@ -219,6 +268,23 @@ static bool read_is_phi3(const struct gguf *g)
 	return false;
 }
 
+static int read_kind(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err)
+{
+	switch (v->kind) {
+	case Z5_VOCAB_SPM:
+		return z5_spm_init(v, g, err);
+	case Z5_VOCAB_BPE:
+		return z5_bpe_init(v, g, err);
+	case Z5_VOCAB_WPM:
+		return z5_wpm_init(v, g, err);
+	case Z5_VOCAB_UGM:
+		return z5_ugm_init(v, g, err);
+	case Z5_VOCAB_RWKV:
+		return z5_rwkv_init(v, err);
+	}
+	return -EINVAL;
+}
+
 int z5_vocab_read(const struct gguf *g, struct zen5rt_vocab **out, struct zen5rt_error *err)
 {
 	struct zen5rt_vocab *v = calloc(1, sizeof(*v));
@@ -227,10 +293,12 @@ int z5_vocab_read(const struct gguf *g, struct zen5rt_vocab **out, struct zen5rt
 	if (!v)
 		return read_oom(err);
 	r = read_model(v, g, err);
+	if (!r && v->kind == Z5_VOCAB_BPE)
+		r = z5_bpe_begin(v, g, err);
 	if (!r)
 		r = read_tokens(v, g, err);
 	if (!r)
-		r = v->kind == Z5_VOCAB_SPM ? z5_spm_init(v, g, err) : z5_bpe_init(v, g, err);
+		r = read_kind(v, g, err);
 	if (!r)
 		r = read_ids(v, g, err);
 	if (!r)
@@ -241,9 +309,6 @@ int z5_vocab_read(const struct gguf *g, struct zen5rt_vocab **out, struct zen5rt
 		zen5rt_vocab_free(v);
 		return r;
 	}
-	z5_special_eog(v);
-	if (v->eos >= 0)
-		v->flag[v->eos] |= Z5_TOKEN_EOG;
 	*out = v;
 	return 0;
 }

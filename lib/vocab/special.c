@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SPECIAL_HITS 64
-
 struct special_hit {
 	const char *p;
 	uint32_t len, id;
@@ -70,39 +68,112 @@ int z5_special_init(struct zen5rt_vocab *v, bool rstrip)
 	return 0;
 }
 
+/* ---- tokens that are what their text says ---- */
+
 /*
- * Tokens whose text ends an answer. Only control and user-defined ones: an ordinary token that
- * happens to be spelled so is text.
+ * The text of a token says what it is where the file's types do not; the list is llama.cpp's.
+ * Those of a key are left to the key if the file has it.
  */
-void z5_special_eog(struct zen5rt_vocab *v)
+struct special_text {
+	const char *text;
+	const char *key;
+	bool ends;	/* ends an answer */
+};
+
+#define FIM(name) "tokenizer.ggml.fim_" name "_token_id"
+#define BAR "\xef\xbd\x9c"	/* U+FF5C, with which DeepSeek writes its tokens */
+
+static const struct special_text special_texts[] = {
+	{ "<|eot_id|>", NULL, true }, { "<|im_end|>", NULL, true }, { "<|end|>", NULL, true },
+	{ "<|return|>", NULL, true }, { "<|call|>", NULL, true }, { "<|flush|>", NULL, true },
+	{ "<|calls|>", NULL, true }, { "<end_of_turn>", NULL, true },
+	{ "<|endoftext|>", NULL, true }, { "</s>", NULL, true }, { "<|eom_id|>", NULL, true },
+	{ "<EOT>", NULL, true }, { "_<EOT>", NULL, true }, { "[EOT]", NULL, true },
+	{ "[EOS]", NULL, true }, { "<|end_of_text|>", NULL, true },
+	{ "<end_of_utterance>", NULL, true }, { "<eos>", NULL, true }, { "<turn|>", NULL, true },
+	{ "<|tool_response>", NULL, true }, { "[e~[", NULL, true },
+	{ "<" BAR "end" Z5_SPACE "of" Z5_SPACE "sentence" BAR ">", NULL, true },
+	{ "<|fim_pad|>", FIM("pad"), true }, { "<fim-pad>", FIM("pad"), true },
+	{ "<fim_pad>", FIM("pad"), true }, { "<PAD>", FIM("pad"), true },
+	{ "[PAD]", FIM("pad"), true }, { "<|fim_repo|>", FIM("rep"), true },
+	{ "<|repo_name|>", FIM("rep"), true }, { "<fim-repo>", FIM("rep"), true },
+	{ "<REPO>", FIM("rep"), true }, { "<reponame>", FIM("rep"), true },
+	{ "<|file_sep|>", FIM("sep"), true },
+	{ "<|fim_prefix|>", FIM("pre"), false }, { "<fim-prefix>", FIM("pre"), false },
+	{ "<fim_prefix>", FIM("pre"), false }, { "<PRE>", FIM("pre"), false },
+	{ Z5_SPACE "<PRE>", FIM("pre"), false }, { "<|code_prefix|>", FIM("pre"), false },
+	{ "<|prefix|>", FIM("pre"), false },
+	{ "<" BAR "fim" Z5_SPACE "begin" BAR ">", FIM("pre"), false },
+	{ "<|fim_suffix|>", FIM("suf"), false }, { "<fim-suffix>", FIM("suf"), false },
+	{ "<fim_suffix>", FIM("suf"), false }, { "<SUF>", FIM("suf"), false },
+	{ Z5_SPACE "<SUF>", FIM("suf"), false }, { "<|code_suffix|>", FIM("suf"), false },
+	{ "<|suffix|>", FIM("suf"), false },
+	{ "<" BAR "fim" Z5_SPACE "hole" BAR ">", FIM("suf"), false },
+	{ "<|fim_middle|>", FIM("mid"), false }, { "<fim-middle>", FIM("mid"), false },
+	{ "<fim_middle>", FIM("mid"), false }, { "<MID>", FIM("mid"), false },
+	{ Z5_SPACE "<MID>", FIM("mid"), false }, { "<|code_middle|>", FIM("mid"), false },
+	{ "<|middle|>", FIM("mid"), false },
+	{ "<" BAR "fim" Z5_SPACE "end" BAR ">", FIM("mid"), false },
+};
+
+static bool special_says(struct gguf_str s, const char *text)
 {
-	static const char *const ends[] = {
-		"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>",
-		"<|calls|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>",
-		"[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "</s>", "<eos>",
-		"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|repo_name|>",
-		"<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>",
-		"<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", NULL
-	};
-	static const char *const harmony[] = { "<|return|>", "<|flush|>", NULL };
-	static const char *const call[] = { "<|call|>", "<|calls|>", NULL };
-	static const char *const end[] = { "<|end|>", NULL };
-	bool has_parts = false, has_call = false;
-
-	for (uint32_t i = 0; i < v->n_special; i++) {
-		uint32_t id = v->special[i];
-
-		if (!special_named(v, id, ends))
-			continue;
-		v->flag[id] |= Z5_TOKEN_EOG;
-		has_parts |= special_named(v, id, harmony);
-		has_call |= special_named(v, id, call);
-	}
-	/* Where an answer has several parts, <|end|> ends only one of them. */
-	for (uint32_t i = 0; i < v->n_special && has_parts && has_call; i++)
-		if (special_named(v, v->special[i], end))
-			v->flag[v->special[i]] &= (uint8_t)~Z5_TOKEN_EOG;
+	return strlen(text) == s.len && !memcmp(text, s.p, s.len);
 }
+
+/* What the vocabulary has, of the tokens that change what others mean. */
+struct special_seen {
+	bool parts, call, tool;
+	uint32_t end, s;	/* <|end|> and </s> */
+};
+
+static void special_see(struct special_seen *seen, struct gguf_str s, uint32_t id)
+{
+	seen->parts |= special_says(s, "<|return|>") || special_says(s, "<|flush|>");
+	seen->call |= special_says(s, "<|call|>") || special_says(s, "<|calls|>");
+	seen->tool |= special_says(s, "<|tool_response>");
+	if (special_says(s, "<|end|>"))
+		seen->end = id;
+	if (special_says(s, "</s>"))
+		seen->s = id;
+}
+
+void z5_special_types(struct zen5rt_vocab *v, const struct gguf *g,
+		      const struct gguf_array *tokens)
+{
+	struct special_seen seen = { .end = Z5_NO_ID, .s = Z5_NO_ID };
+	const struct special_text *t;
+
+	for (uint32_t id = 0; id < v->n; id++) {
+		struct gguf_str s = gguf_array_str(tokens, id);
+
+		/* all begin with one of < [ _ and U+2581 */
+		if (s.len < 4 || !(s.p[0] == '<' || s.p[0] == '[' || s.p[0] == '_' ||
+				   s.p[0] == Z5_SPACE[0]))
+			continue;
+		for (t = special_texts; t < special_texts + sizeof(special_texts) / sizeof(*t); t++)
+			if (special_says(s, t->text))
+				break;
+		if (t == special_texts + sizeof(special_texts) / sizeof(*t) ||
+		    (t->key && gguf_kind(g, t->key) >= 0))
+			continue;
+		if (t->ends)
+			v->flag[id] |= Z5_TOKEN_EOG;
+		if (v->type[id] != Z5_TOKEN_UNKNOWN)
+			v->type[id] = Z5_TOKEN_CONTROL;
+		special_see(&seen, s, id);
+	}
+	/* gpt-oss, solar: an answer has several parts, and <|end|> ends only one of them. */
+	if (seen.parts && seen.call && seen.end != Z5_NO_ID)
+		v->flag[seen.end] &= (uint8_t)~Z5_TOKEN_EOG;
+	/* gemma 4 has an ordinary token that is spelled </s> */
+	if (seen.tool && seen.s != Z5_NO_ID) {
+		v->flag[seen.s] &= (uint8_t)~Z5_TOKEN_EOG;
+		v->type[seen.s] = Z5_TOKEN_NORMAL;
+	}
+}
+
+/* ---- finding them in text ---- */
 
 /* First of special[lo..hi), which agree in d bytes and are longer, whose byte d is at least b. */
 static uint32_t special_bound(const struct zen5rt_vocab *v, uint32_t lo, uint32_t hi, uint32_t d,
@@ -119,43 +190,66 @@ static uint32_t special_bound(const struct zen5rt_vocab *v, uint32_t lo, uint32_
 	return lo;
 }
 
-/* Tokens that text[0..len) begins with, the longest SPECIAL_HITS of them, longest last. */
-static unsigned int special_at(const struct zen5rt_vocab *v, const char *p, size_t len,
-			       bool control, struct special_hit *hit)
+/* The longest token that p[0..len) begins with, the first of equals; false if there is none. */
+static bool special_longest(const struct zen5rt_vocab *v, const char *p, size_t len, bool control,
+			    struct special_hit *hit)
 {
-	uint32_t lo = v->special_first[(uint8_t)p[0]], hi = v->special_first[(uint8_t)p[0] + 1];
-	unsigned int n = 0;
+	uint32_t lo, hi;
 
+	hit->len = 0;
+	if (!len)
+		return false;
+	lo = v->special_first[(uint8_t)p[0]];
+	hi = v->special_first[(uint8_t)p[0] + 1];
 	for (uint32_t d = 1; lo < hi; d++) {
-		bool found = false;
-
 		for (; lo < hi && v->str.at[v->special[lo]].len == d; lo++) {
 			uint32_t id = v->special[lo];
 
-			if (found || (!control && z5_vocab_reserved(v, id)))
-				continue;
-			if (n == SPECIAL_HITS)
-				memmove(hit, hit + 1, --n * sizeof(*hit));
-			hit[n++] = (struct special_hit){ p, d, id };
-			found = true;
+			if (hit->len < d && (control || !z5_vocab_reserved(v, id)))
+				*hit = (struct special_hit){ p, d, id };
 		}
 		if (d == len)
 			break;
 		lo = special_bound(v, lo, hi, d, (uint8_t)p[d]);
 		hi = special_bound(v, lo, hi, d, (uint8_t)p[d] + 1u);
 	}
-	return n;
+	return hit->len;
 }
 
-static int special_rank(const void *a, const void *b)
-{
-	const struct special_hit *x = a, *y = b;
+/*
+ * Occurrences that overlap, from the first that does not overlap one before it. Of each place only
+ * the longest token that still fits is in the heap; the best of all is at its top.
+ */
+struct special_chain {
+	struct special_hit *hit;
+	size_t n, cap;
+	const char *start, *reach;
+	uint8_t *taken;		/* bytes of the chain that belong to a token */
+	struct special_hit *kept;
+	size_t n_kept;
+};
 
+static bool special_before(const struct special_hit *x, const struct special_hit *y)
+{
 	if (x->len != y->len)
-		return x->len > y->len ? -1 : 1;
-	if (x->id != y->id)
-		return x->id < y->id ? -1 : 1;
-	return x->p < y->p ? -1 : x->p > y->p;
+		return x->len > y->len;
+	return x->id != y->id ? x->id < y->id : x->p < y->p;
+}
+
+static void special_sift(struct special_hit *hit, size_t n, size_t i)
+{
+	struct special_hit h = hit[i];
+	size_t c;
+
+	while ((c = 2 * i + 1) < n) {
+		if (c + 1 < n && special_before(&hit[c + 1], &hit[c]))
+			c++;
+		if (!special_before(&hit[c], &h))
+			break;
+		hit[i] = hit[c];
+		i = c;
+	}
+	hit[i] = h;
 }
 
 static int special_position(const void *a, const void *b)
@@ -165,72 +259,108 @@ static int special_position(const void *a, const void *b)
 	return x->p < y->p ? -1 : x->p > y->p;
 }
 
-/* Of n overlapping hits those that stand, in the order of the text. */
-static unsigned int special_resolve(struct special_hit *hit, unsigned int n)
+/* The first chain at or after p, its hits in the order of the text. -ENOMEM. */
+static int special_gather(const struct zen5rt_vocab *v, const char *p, const char *end,
+			  bool control, struct special_chain *c)
 {
-	unsigned int kept = 0, j;
+	struct special_hit hit;
 
-	if (n < 2)
-		return n;
-	qsort(hit, n, sizeof(*hit), special_rank);
-	for (unsigned int i = 0; i < n; i++) {
-		for (j = 0; j < kept; j++)
-			if (hit[i].p < hit[j].p + hit[j].len && hit[j].p < hit[i].p + hit[i].len)
-				break;
-		if (j == kept)
-			hit[kept++] = hit[i];
-	}
-	qsort(hit, kept, sizeof(*hit), special_position);
-	return kept;
-}
-
-/* Gathers hits from p on until none overlaps the next; returns how many. */
-static unsigned int special_gather(const struct zen5rt_vocab *v, const char *p, const char *end,
-				   bool control, struct special_hit *hit)
-{
-	struct special_hit here[SPECIAL_HITS];
-	const char *reach = NULL;
-	unsigned int n = 0, k;
-
-	for (; p < end && (!n || p < reach) && n < SPECIAL_HITS; p++) {
+	c->n = 0;
+	for (; p < end && (!c->n || p < c->reach); p++) {
 		unsigned int b = (uint8_t)*p;
 
-		if (v->special_first[b] == v->special_first[b + 1])
+		if (v->special_first[b] == v->special_first[b + 1] ||
+		    !special_longest(v, p, (size_t)(end - p), control, &hit))
 			continue;
-		k = special_at(v, p, (size_t)(end - p), control, here);
-		if (k && (!n || p + here[k - 1].len > reach))
-			reach = p + here[k - 1].len;
-		while (k && n < SPECIAL_HITS)
-			hit[n++] = here[--k];
+		if (c->n == c->cap) {
+			size_t cap = c->cap * 2 + 16;
+			struct special_hit *more = realloc(c->hit, cap * sizeof(*more));
+
+			if (!more)
+				return -ENOMEM;
+			c->hit = more;
+			c->cap = cap;
+		}
+		if (!c->n)
+			c->start = p;
+		if (!c->n || p + hit.len > c->reach)
+			c->reach = p + hit.len;
+		c->hit[c->n++] = hit;
 	}
-	return n;
+	return 0;
+}
+
+/* Of the hits of a chain those that stand, in the order of the text, in c->kept. -ENOMEM. */
+static int special_resolve(const struct zen5rt_vocab *v, bool control, struct special_chain *c)
+{
+	size_t n = c->n;
+
+	c->n_kept = 0;
+	c->kept = malloc(n * sizeof(*c->kept));
+	c->taken = calloc((size_t)(c->reach - c->start), 1);
+	if (!c->kept || !c->taken)
+		return -ENOMEM;
+	for (size_t i = n / 2; i-- > 0; )
+		special_sift(c->hit, n, i);
+	while (n) {
+		struct special_hit *top = c->hit;
+		uint8_t *taken = c->taken + (top->p - c->start);
+		const uint8_t *hole = memchr(taken, 1, top->len);
+
+		if (!hole) {
+			c->kept[c->n_kept++] = *top;
+			memset(taken, 1, top->len);
+		}
+		/* What fits no longer gives way to a shorter token at its place. */
+		if (!hole || !special_longest(v, top->p, (size_t)(hole - taken), control, top))
+			*top = c->hit[--n];
+		special_sift(c->hit, n, 0);
+	}
+	qsort(c->kept, c->n_kept, sizeof(*c->kept), special_position);
+	return 0;
+}
+
+/* Text up to a token, then the token; *done moves behind it. */
+static int special_emit(const struct zen5rt_vocab *v, const struct special_hit *hit,
+			const char **done, const char *end, z5_fragment_fn fn, void *ctx)
+{
+	int r = 0;
+
+	if (hit->p < *done)
+		return 0;
+	if (hit->p > *done)
+		r = fn(ctx, *done, (size_t)(hit->p - *done), Z5_NO_ID);
+	if (!r)
+		r = fn(ctx, hit->p, hit->len, hit->id);
+	*done = hit->p + hit->len;
+	while (v->flag[hit->id] & Z5_TOKEN_RSTRIP && *done < end &&
+	       (**done == ' ' || (**done >= '\t' && **done <= '\r')))
+		++*done;
+	return r;
 }
 
 int z5_special_split(const struct zen5rt_vocab *v, const char *text, size_t len, bool control,
 		     z5_fragment_fn fn, void *ctx)
 {
-	struct special_hit hit[SPECIAL_HITS];
+	struct special_chain c = { 0 };
 	const char *done = text, *end = text + len;
-	unsigned int n;
 	int r = 0;
 
 	while (!r && done < end && v->n_special) {
-		n = special_resolve(hit, special_gather(v, done, end, control, hit));
-		if (!n)
+		r = special_gather(v, done, end, control, &c);
+		if (r || !c.n)
 			break;
-		for (unsigned int i = 0; i < n && !r; i++) {
-			if (hit[i].p < done)
-				continue;
-			if (hit[i].p > done)
-				r = fn(ctx, done, (size_t)(hit[i].p - done), Z5_NO_ID);
-			if (!r)
-				r = fn(ctx, hit[i].p, hit[i].len, hit[i].id);
-			done = hit[i].p + hit[i].len;
-			while (v->flag[hit[i].id] & Z5_TOKEN_RSTRIP && done < end &&
-			       (*done == ' ' || (*done >= '\t' && *done <= '\r')))
-				done++;
+		if (c.n == 1) {
+			r = special_emit(v, c.hit, &done, end, fn, ctx);
+			continue;
 		}
+		r = special_resolve(v, control, &c);
+		for (size_t i = 0; i < c.n_kept && !r; i++)
+			r = special_emit(v, &c.kept[i], &done, end, fn, ctx);
+		free(c.kept);
+		free(c.taken);
 	}
+	free(c.hit);
 	if (!r && done < end)
 		r = fn(ctx, done, (size_t)(end - done), Z5_NO_ID);
 	return r;

@@ -27,6 +27,9 @@ void zen5rt_vocab_free(struct zen5rt_vocab *v)
 		return;
 	z5_spm_free(v->spm);
 	z5_bpe_free(v->bpe);
+	z5_wpm_free(v->wpm);
+	z5_ugm_free(v->ugm);
+	z5_rwkv_free(v->rwkv);
 	z5_pretok_free(v->pretok);
 	z5_strtab_free(&v->str);
 	free(v->type);
@@ -120,9 +123,19 @@ static int tok_fragment(void *ctx, const char *p, size_t len, uint32_t id)
 		z5_tok_emit(f->t, id);
 		return 0;
 	}
-	if (v->kind == Z5_VOCAB_SPM)
+	switch (v->kind) {
+	case Z5_VOCAB_SPM:
 		return z5_spm_text(f->t, p, len, prefix && v->add_space_prefix);
-	return z5_bpe_text(f->t, p, len);
+	case Z5_VOCAB_BPE:
+		return z5_bpe_text(f->t, p, len);
+	case Z5_VOCAB_WPM:
+		return z5_wpm_text(f->t, p, len);
+	case Z5_VOCAB_UGM:
+		return z5_ugm_text(f->t, p, len);
+	case Z5_VOCAB_RWKV:
+		return z5_rwkv_text(f->t, p, len);
+	}
+	return -EINVAL;
 }
 
 int64_t zen5rt_tokenize(const struct zen5rt_vocab *v, const char *text, size_t len,
@@ -148,9 +161,10 @@ int64_t zen5rt_tokenize(const struct zen5rt_vocab *v, const char *text, size_t l
 	if (!r && len)
 		r = z5_special_split(v, text, len, flags & ZEN5RT_TOKENIZE_SPECIAL, tok_fragment,
 				     &f);
-	if (!r && bos && v->add_eos && v->eos >= 0)
-		z5_tok_emit(&t, (uint32_t)v->eos);
+	if (!r && bos && v->add_eos && v->end >= 0)
+		z5_tok_emit(&t, (uint32_t)v->end);
 	z5_pretok_run_free(t.run);
+	z5_ugm_run_free(t.ugm);
 	free(t.cache);
 	free(t.merge.sym);
 	free(t.merge.heap);
