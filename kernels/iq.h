@@ -39,7 +39,7 @@
 
 #include <stdint.h>
 
-/* Eight weights of 0, 1 or 2: weight i < 4 in the low nibble of byte i, the others in the high nibbles. */
+/* Eight weights of 0, 1 or 2: weight i < 4 in the low nibble of byte i, the others in the high ones. */
 extern const uint32_t z5_iq2_xxs_grid[256], z5_iq2_xs_grid[512], z5_iq2_s_grid[1024];
 extern const uint32_t z5_iq1_grid[2048];
 /* Four weights, a byte each. */
@@ -81,8 +81,8 @@ static const int8_t z5_mxfp4_levels[16] = {
 
 /*
  * Bits of the float 2^(e - 128), for the doubled levels. e = 0 and 1 would be denormal: they are 0,
- * which is what DAZ makes of them anyway. e = 255 is NaN in the standard; ggml reads it as 2^127,
- * and so do we.
+ * which is what DAZ makes of them anyway. e = 255 is NaN in the standard; llama.cpp's check of files
+ * refuses it and its kernels read 2^127, and so do we.
  */
 static inline uint32_t z5_mxfp4_scale(uint8_t e)
 {

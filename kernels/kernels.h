@@ -43,10 +43,25 @@
  *  IQ4_XS  blocks of 256, 34 lines each: 4 lines of nibbles for each of 8 sub-blocks, as Q4_0; 1 line of
  *          words, nibble s of which is the low part of scale s; 1 line: 16 halfwords with the high parts
  *          (2 bits each), 16 halves d.
+ *
+ * Types with a grid: blocks of 256, sub-blocks ib of 32; indices and signs apart, since the kernels use
+ * the one in a gather and the other as a mask. Scales are words, nibble s for sub-block s (of 32
+ * columns or, IQ2_XS, IQ2_S and IQ1_M, of 16). After all blocks of the group 16 halves d a block. In
+ * brackets the bytes of a row's block here and in the file. Line by line:
+ *
+ *  IQ2_XXS  8 words of indices (byte l of word ib: group l of 8 columns), 8 signs (8 bytes for each of 64
+ *           quads, bit 4r + i for column i of row r), 1 scales. (70, 66: the 8th sign is written out)
+ *  IQ2_XS   8 indices, 8 signs, 2 scales, 1 words with bit 8 of the 32 indices. (78, 74)
+ *  IQ2_S    8 indices, 8 signs, 2 scales, 2 words with bits 8 and 9 of 16 indices each. (82, 82)
+ *  IQ3_XXS  16 words of indices (byte i of word m: quad 4m + i), 8 signs, 1 scales. (102, 98)
+ *  IQ3_S    16 indices, 8 signs, 1 scales, 2 words with bit 8 of 32 indices each. (110, 110)
+ *  IQ1_S    8 indices as IQ2_XXS, 4 words, the file's `high` of sub-blocks 2p and 2p + 1. (50, 50)
+ *  IQ1_M    8 indices, 4 words of the file's `high`, 2 scales. (58, 56: scales of 3 bits in 4)
  */
 enum z5_type {
 	Z5_F32, Z5_F16, Z5_BF16, Z5_Q8_0, Z5_Q4_0, Z5_Q4_K, Z5_Q6_K,
 	Z5_IQ4_NL, Z5_IQ4_XS, Z5_MXFP4,
+	Z5_IQ2_XXS, Z5_IQ2_XS, Z5_IQ2_S, Z5_IQ3_XXS, Z5_IQ3_S, Z5_IQ1_S, Z5_IQ1_M,
 	Z5_N_TYPES
 };
 

@@ -13,6 +13,13 @@ void z5_kernels_avx2(struct z5_kernels *k)
 	k->matmul[Z5_IQ4_NL] = z5_avx2_matmul_iq4_nl;
 	k->matmul[Z5_IQ4_XS] = z5_avx2_matmul_iq4_xs;
 	k->matmul[Z5_MXFP4] = z5_avx2_matmul_mxfp4;
+	k->matmul[Z5_IQ2_XXS] = z5_avx2_matmul_iq2_xxs;
+	k->matmul[Z5_IQ2_XS] = z5_avx2_matmul_iq2_xs;
+	k->matmul[Z5_IQ2_S] = z5_avx2_matmul_iq2_s;
+	k->matmul[Z5_IQ3_XXS] = z5_avx2_matmul_iq3_xxs;
+	k->matmul[Z5_IQ3_S] = z5_avx2_matmul_iq3_s;
+	k->matmul[Z5_IQ1_S] = z5_avx2_matmul_iq1_s;
+	k->matmul[Z5_IQ1_M] = z5_avx2_matmul_iq1_m;
 	for (int i = 0; i < Z5_N_TYPES; i++)
 		k->matmul_level[i] = z5_level_names[1];
 

@@ -150,4 +150,11 @@ const z5_matmul_fn z5_ref_matmul[Z5_N_TYPES] = {
 	[Z5_Q4_K] = ref_matmul_q4_k, [Z5_Q6_K] = ref_matmul_q6_k,
 	[Z5_IQ4_NL] = z5_ref_matmul_iq4_nl, [Z5_IQ4_XS] = z5_ref_matmul_iq4_xs,
 	[Z5_MXFP4] = z5_ref_matmul_mxfp4,
+	[Z5_IQ2_XXS] = z5_ref_matmul_iq2_xxs,
+	[Z5_IQ2_XS] = z5_ref_matmul_iq2_xs,
+	[Z5_IQ2_S] = z5_ref_matmul_iq2_s,
+	[Z5_IQ3_XXS] = z5_ref_matmul_iq3_xxs,
+	[Z5_IQ3_S] = z5_ref_matmul_iq3_s,
+	[Z5_IQ1_S] = z5_ref_matmul_iq1_s,
+	[Z5_IQ1_M] = z5_ref_matmul_iq1_m,
 };

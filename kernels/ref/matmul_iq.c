@@ -6,6 +6,9 @@
  *  IQ4_NL   32 * 127 * 127 = 516,128
  *  MXFP4    32 * 12 * 127 = 48,768
  *  IQ4_XS   256 * 32 * 127 * 127 = 132,128,768
+ *  IQ2_*    256 * 31 * 43 * 127 = 43,339,136
+ *  IQ3_XXS  256 * 31 * 62 * 127 = 62,488,064; IQ3_S with weights up to 15 less
+ *  IQ1_*    256 * 15 * 9 * 127 = 4,389,120, in eighths
  */
 #include "iq.h"
 #include "ref.h"
@@ -74,6 +77,28 @@ static float dot_iq4_xs(const uint8_t *o, unsigned int r, size_t k, const void *
 	return acc;
 }
 
+#define GRID(name, lines, sub, by)								\
+static float dot_##name(const uint8_t *o, unsigned int r, size_t k, const void *x)		\
+{												\
+	const int8_t *q = x;									\
+	const float *dx = (const void *)((const uint8_t *)x + z5_q8_256_d(k));			\
+	const uint8_t *d = o + k / 256 * (lines) * 64 + 2 * r;					\
+	float acc = 0;										\
+												\
+	for (size_t b = 0; b < k / 256; b++, o += (lines) * 64, d += 32, q += 256)		\
+		acc = fmaf(z5_f16(load16(d)) * (by) * dx[b],					\
+			   (float)isum(o, r, q, 256, sub, weight_##name, scale_##name), acc);	\
+	return acc;										\
+}
+
+GRID(iq2_xxs, 17, 32, 0.125f)
+GRID(iq2_xs, 19, 16, 0.125f)
+GRID(iq2_s, 20, 16, 0.125f)
+GRID(iq3_xxs, 25, 32, 0.25f)
+GRID(iq3_s, 27, 32, 1.0f)
+GRID(iq1_s, 12, 32, 0.125f)
+GRID(iq1_m, 14, 16, 0.125f)
+
 #define MATMUL(type, name)									\
 void z5_ref_matmul_##name(Z5_MATMUL_ARGS)							\
 {												\
@@ -84,3 +109,10 @@ void z5_ref_matmul_##name(Z5_MATMUL_ARGS)							\
 MATMUL(Z5_IQ4_NL, iq4_nl)
 MATMUL(Z5_MXFP4, mxfp4)
 MATMUL(Z5_IQ4_XS, iq4_xs)
+MATMUL(Z5_IQ2_XXS, iq2_xxs)
+MATMUL(Z5_IQ2_XS, iq2_xs)
+MATMUL(Z5_IQ2_S, iq2_s)
+MATMUL(Z5_IQ3_XXS, iq3_xxs)
+MATMUL(Z5_IQ3_S, iq3_s)
+MATMUL(Z5_IQ1_S, iq1_s)
+MATMUL(Z5_IQ1_M, iq1_m)

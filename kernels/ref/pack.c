@@ -161,6 +161,13 @@ const struct z5_type_ops z5_types[Z5_N_TYPES] = {
 	[Z5_IQ4_NL] = { "IQ4_NL", 20,  32,  18, Z5_ACT_Q8_32,  PACKED(iq4_nl) },
 	[Z5_IQ4_XS] = { "IQ4_XS", 23, 256, 136, Z5_ACT_Q8_256, PACKED(iq4_xs) },
 	[Z5_MXFP4]  = { "MXFP4",  39,  32,  17, Z5_ACT_Q8_32,  PACKED(mxfp4) },
+	[Z5_IQ2_XXS] = { "IQ2_XXS", 16, 256, 66, Z5_ACT_Q8_256, PACKED(iq2_xxs) },
+	[Z5_IQ2_XS] = { "IQ2_XS", 17, 256, 74, Z5_ACT_Q8_256, PACKED(iq2_xs) },
+	[Z5_IQ2_S] = { "IQ2_S", 22, 256, 82, Z5_ACT_Q8_256, PACKED(iq2_s) },
+	[Z5_IQ3_XXS] = { "IQ3_XXS", 18, 256, 98, Z5_ACT_Q8_256, PACKED(iq3_xxs) },
+	[Z5_IQ3_S] = { "IQ3_S", 21, 256, 110, Z5_ACT_Q8_256, PACKED(iq3_s) },
+	[Z5_IQ1_S] = { "IQ1_S", 19, 256, 50, Z5_ACT_Q8_256, PACKED(iq1_s) },
+	[Z5_IQ1_M] = { "IQ1_M", 29, 256, 56, Z5_ACT_Q8_256, PACKED(iq1_m) },
 };
 
 const struct z5_type_ops *z5_type_by_ggml(uint32_t ggml)

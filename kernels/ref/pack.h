@@ -62,5 +62,12 @@ Z5_PACKED(q6_k);
 Z5_PACKED(iq4_nl);
 Z5_PACKED(iq4_xs);
 Z5_PACKED(mxfp4);
+Z5_PACKED(iq2_xxs);
+Z5_PACKED(iq2_xs);
+Z5_PACKED(iq2_s);
+Z5_PACKED(iq3_xxs);
+Z5_PACKED(iq3_s);
+Z5_PACKED(iq1_s);
+Z5_PACKED(iq1_m);
 
 #endif

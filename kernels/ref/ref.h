@@ -22,6 +22,13 @@ void ref_matmul(Z5_MATMUL_ARGS, size_t group_bytes, ref_dot_fn dot)
 void z5_ref_matmul_iq4_nl(Z5_MATMUL_ARGS);
 void z5_ref_matmul_iq4_xs(Z5_MATMUL_ARGS);
 void z5_ref_matmul_mxfp4(Z5_MATMUL_ARGS);
+void z5_ref_matmul_iq2_xxs(Z5_MATMUL_ARGS);
+void z5_ref_matmul_iq2_xs(Z5_MATMUL_ARGS);
+void z5_ref_matmul_iq2_s(Z5_MATMUL_ARGS);
+void z5_ref_matmul_iq3_xxs(Z5_MATMUL_ARGS);
+void z5_ref_matmul_iq3_s(Z5_MATMUL_ARGS);
+void z5_ref_matmul_iq1_s(Z5_MATMUL_ARGS);
+void z5_ref_matmul_iq1_m(Z5_MATMUL_ARGS);
 
 extern const z5_matmul_fn z5_ref_matmul[Z5_N_TYPES];
 

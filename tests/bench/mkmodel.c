@@ -194,6 +194,16 @@ static void row(uint8_t *p, const struct z5_type_ops *t, size_t k, float sd)
 		case 14: h = half(sd / 1330); memcpy(p + 208, &h, 2); break;
 		case 20: h = half(sd / 70); memcpy(p, &h, 2); break;
 		case 23: h = half(sd / 1300); memcpy(p, &h, 2); break;
+		case 16: case 17: case 22: h = half(sd / 45); memcpy(p, &h, 2); break;
+		case 18: h = half(sd / 112); memcpy(p, &h, 2); break;
+		case 21: h = half(sd / 126); memcpy(p, &h, 2); break;
+		case 19: h = half(sd / 7); memcpy(p, &h, 2); break;
+		/* in the top nibbles of four halfwords */
+		case 29:
+			h = half(sd / 7);
+			for (int i = 0; i < 4; i++)
+				p[49 + 2 * i] = (uint8_t)((p[49 + 2 * i] & 15) | (h >> 4 * i & 15) << 4);
+			break;
 		case 39: *p = (uint8_t)(128 + ilogbf(sd / 5)); break;
 		}
 	}

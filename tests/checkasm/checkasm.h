@@ -75,6 +75,8 @@ size_t differ(const float *a, const float *b, size_t n);
 
 /* ---- parts ---- */
 
+/* Weight i of a block that has a grid, without its scale d, the half whose bits go to *d. */
+double column_grid(enum z5_type type, const uint8_t *block, size_t i, uint16_t *d);
 void check_types(const struct z5_kernels *ref);
 void check_exp(void);
 void check_matmul(const struct level *l);

@@ -60,6 +60,13 @@ static void put_quanta(uint8_t *p, size_t n, uint8_t min, uint8_t max, unsigned 
 	}
 }
 
+/* IQ1_M has its scale in four top nibbles. */
+static void put_iq1_m_scale(uint8_t *p, uint16_t d)
+{
+	for (int i = 0; i < 4; i++)
+		p[2 * i + 1] = (uint8_t)((p[2 * i + 1] & 15) | (d >> 4 * i & 15) << 4);
+}
+
 /* MXFP4's scale byte; 0 and 1 would be denormal, 255 is NaN in the standard. */
 static uint8_t e8m0_of(unsigned int shape)
 {
@@ -161,6 +168,20 @@ void fill_weights(uint8_t *p, enum z5_type type, size_t rows, size_t k, unsigned
 			put_quanta(p + 2, 6, 0x00, s == WEIGHT_MAX && rnd_below(2) ? 0x00 : 0xff,
 				   s);
 			put_quanta(p + 8, 128, 0x00, 0xff, s);
+			break;
+		case Z5_IQ2_XXS:
+		case Z5_IQ2_XS:
+		case Z5_IQ2_S:
+		case Z5_IQ3_XXS:
+		case Z5_IQ3_S:
+		case Z5_IQ1_S:
+			/* the last entries of the grids have the largest weights */
+			put16(p, scale_of(shape));
+			put_quanta(p + 2, ops->bytes - 2, 0x00, 0xff, s);
+			break;
+		case Z5_IQ1_M:
+			put_quanta(p, 56, 0x00, 0xff, s);
+			put_iq1_m_scale(p + 48, scale_of(shape));
 			break;
 		case Z5_MXFP4:
 			*p = e8m0_of(shape);

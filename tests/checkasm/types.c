@@ -104,6 +104,16 @@ static double column_mxfp4(const uint8_t *row, size_t i)
 	return v > 8 ? -d * e2m1[v - 8] : d * e2m1[v % 8];
 }
 
+static double column_of_grid(enum z5_type type, const uint8_t *row, size_t i)
+{
+	uint16_t d;
+	double v = column_grid(type, row + i / 256 * z5_types[type].bytes, i % 256, &d);
+	uint8_t bytes[2];
+
+	memcpy(bytes, &d, 2);
+	return half(bytes) * v;
+}
+
 static float column(enum z5_type type, const uint8_t *row, size_t i)
 {
 	uint32_t u = 0;
@@ -125,6 +135,14 @@ static float column(enum z5_type type, const uint8_t *row, size_t i)
 		return (float)column_q4_0(row, i);
 	case Z5_Q4_K:
 		return (float)column_q4_k(row, i);
+	case Z5_IQ2_XXS:
+	case Z5_IQ2_XS:
+	case Z5_IQ2_S:
+	case Z5_IQ3_XXS:
+	case Z5_IQ3_S:
+	case Z5_IQ1_S:
+	case Z5_IQ1_M:
+		return (float)column_of_grid(type, row, i);
 	case Z5_IQ4_NL:
 		return (float)column_iq4_nl(row, i);
 	case Z5_IQ4_XS:

@@ -8,10 +8,15 @@ import struct
 
 import numpy as np
 
+import iq
+from iq import BLOCK as IQ_BLOCK, NAMES as IQ_NAMES
+
 F32, F16, Q4_0, Q8_0, Q4_K, Q6_K, BF16 = 0, 1, 2, 8, 12, 14, 30
 NAMES = {F32: 'F32', F16: 'F16', Q4_0: 'Q4_0', Q8_0: 'Q8_0', Q4_K: 'Q4_K', Q6_K: 'Q6_K', BF16: 'BF16'}
 # elements and bytes of a block
 BLOCK = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q4_0: (32, 18), Q8_0: (32, 34), Q4_K: (256, 144), Q6_K: (256, 210)}
+NAMES.update(IQ_NAMES)
+BLOCK.update(IQ_BLOCK)
 
 U32, I32, FLOAT, BOOL, STR, ARR = 4, 5, 6, 7, 8, 9
 SCALAR = {0: 'B', 1: 'b', 2: 'H', 3: 'h', U32: 'I', I32: 'i', FLOAT: 'f', BOOL: '?', 10: 'Q', 11: 'q', 12: 'd'}
@@ -40,6 +45,8 @@ def dequantise(raw, t):
         return (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     b = raw.reshape(-1, BLOCK[t][1])
     n = len(b)
+    if t in IQ_BLOCK:
+        return iq.dequantise(b, t).reshape(-1)
     if t == Q8_0:
         y = half(b[:, :2]) * b[:, 2:].view(np.int8)
     elif t == Q4_0:
@@ -112,6 +119,8 @@ def quantise(x, t):
     assert x.shape[-1] % BLOCK[t][0] == 0, (x.shape, t)
     b = x.reshape(-1, BLOCK[t][0])
     n = len(b)
+    if t in IQ_BLOCK:
+        return iq.quantise(b, t).tobytes()
     if t == Q8_0:
         d = half(f16_bytes(np.abs(b).max(1) / 127))
         q = np.clip(np.rint(b * inverse(d)), -127, 127).astype(np.int8)
@@ -160,8 +169,15 @@ def value(t, v):
     return struct.pack('<' + SCALAR[t], v)
 
 
+class Raw:
+    """A tensor whose blocks are made already."""
+
+    def __init__(s, shape, data):
+        s.shape, s.data = shape, data
+
+
 def write(path, meta, tensors, align=32):
-    """meta: [(key, type, value)]; tensors: [(name, array, block type)]"""
+    """meta: [(key, type, value)]; tensors: [(name, array or Raw, block type)]"""
     head = struct.pack('<4sIQQ', b'GGUF', 3, len(tensors), len(meta))
     for k, t, v in meta:
         head += string(k) + struct.pack('<I', t) + value(t, v)
@@ -169,7 +185,7 @@ def write(path, meta, tensors, align=32):
     for name, x, t in tensors:
         dims = x.shape[::-1]
         head += string(name) + struct.pack(f'<I{len(dims)}QIQ', len(dims), *dims, t, len(data))
-        data += quantise(x, t)
+        data += x.data if isinstance(x, Raw) else quantise(x, t)
         data += bytes(-len(data) % align)
     with open(path, 'wb') as f:
         f.write(head + bytes(-len(head) % align) + data)

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Products with types whose weights are entries of a grid: IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, IQ1_S,
+ * IQ1_M. The indices of 16 rows are gathered at once, which gives 8 weights a row (IQ3: 4) in lines as
+ * vpdpbusd takes them, biased to unsigned; the bias comes off with the sums of x. A gather costs as much
+ * as a dozen products, so a block is expanded once for all tokens: its 64 lines wait in the first-level
+ * cache, and the sums of the tokens in y, which is loaded and stored once a block. A lone token uses the
+ * lines as they come.
+ *
+ *  IQ2  levels 8, 25, 43 with a sign: biased by 43
+ *  IQ3  weights up to 62 (XXS) or 15 (S) with a sign: biased by that
+ *  IQ1  8 * level + delta, in eighths, -9..9: biased by 9, so that it is 8 * (level + 1) + (0 or 2)
+ */
+#include <kernels/iq.h>
+
+#include "matmul.h"
+
+#define IQ2_BIAS	43
+#define IQ1_BIAS	9
+
+/* One block of one group, ready for tokens. */
+struct expanded {
+	__m512i lines[64];
+	__m512i pair[8];	/* the scales of sub-blocks 2p and 2p + 1, 16 bits each, of 16 rows */
+	__m512 d;		/* with the power of two that makes the integers whole */
+};
+
+/* What a type defines; all are constants where they are inlined. unit expands sub-block ib, 8 lines. */
+typedef void (*unit_fn)(const uint8_t *o, int ib, __m512i *v);
+typedef __m512i (*pair_fn)(const uint8_t *o, int p);
+struct grid_type {
+	unit_fn unit;
+	pair_fn pair;
+	int lines, sub, bias;
+	float by;
+};
+
+/* ---- a block's parts ---- */
+
+AVX512_INLINE __m512i gather(const uint32_t *grid, __m512i at)
+{
+	return _mm512_i32gather_epi32(at, grid, 4);
+}
+
+/* Byte l of each row's word. */
+AVX512_INLINE __m512i byte_of(__m512i word, int l)
+{
+	return _mm512_and_si512(_mm512_srli_epi32(word, 8 * l), _mm512_set1_epi32(255));
+}
+
+/* The n bits from `from` on of each row's word, put at bit 8: where they belong in an index. */
+AVX512_INLINE __m512i high_of(__m512i word, int from, int n)
+{
+	__m512i v = _mm512_slli_epi32(_mm512_srli_epi32(word, from), 8);
+
+	return _mm512_and_si512(v, _mm512_set1_epi32(((1 << n) - 1) << 8));
+}
+
+AVX512_INLINE __mmask64 signs_of(const uint8_t *o, int line, int quad)
+{
+	return _load_mask64((__mmask64 *)(uintptr_t)(o + 64 * line + 8 * quad));
+}
+
+/* Nibbles 2p and 2p + 1 of the words of scales, as 2 s + 1. */
+AVX512_INLINE __m512i odd_pair(const uint8_t *o, int line, int p)
+{
+	__m512i w = _mm512_srli_epi32(avx512_load(o + 64 * (line + p / 4)), p % 4 * 8);
+	__m512i s = _mm512_or_si512(
+		_mm512_and_si512(w, _mm512_set1_epi32(15)),
+		_mm512_and_si512(_mm512_slli_epi32(w, 12), _mm512_set1_epi32(15 << 16)));
+
+	return _mm512_add_epi16(_mm512_add_epi16(s, s), _mm512_set1_epi16(1));
+}
+
+/* ---- IQ2 ---- */
+
+/* The level of code c, biased, with or without a sign. Of a byte vpshufb sees bits 0..3 and 7 only: the 8 codes of a
+ * gathered word, 2 at most, need no masking. */
+AVX512_INLINE __m512i iq2_line(__m512i c, __mmask64 negative)
+{
+	const __m512i plus = _mm512_set1_epi32((IQ2_BIAS + 8) | (IQ2_BIAS + 25) << 8 |
+					       (IQ2_BIAS + 43) << 16);
+	const __m512i minus = _mm512_set1_epi32((IQ2_BIAS - 8) | (IQ2_BIAS - 25) << 8);
+
+	return _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(plus, c), negative, minus, c);
+}
+
+AVX512_INLINE void iq2_lines(const uint8_t *o, int quad, __m512i e, __m512i *v)
+{
+	v[0] = iq2_line(e, signs_of(o, 8, quad));
+	v[1] = iq2_line(_mm512_srli_epi32(e, 4), signs_of(o, 8, quad + 1));
+}
+
+AVX512_INLINE void unit_iq2_xxs(const uint8_t *o, int ib, __m512i *v)
+{
+	const __m512i low = avx512_load(o + 64 * ib);
+
+	for (int l = 0; l < 4; l++)
+		iq2_lines(o, 8 * ib + 2 * l, gather(z5_iq2_xxs_grid, byte_of(low, l)), v + 2 * l);
+}
+
+AVX512_INLINE void unit_iq2_xs(const uint8_t *o, int ib, __m512i *v)
+{
+	const __m512i low = avx512_load(o + 64 * ib);
+	const __m512i high = _mm512_srli_epi32(avx512_load(o + 18 * 64), 4 * ib);
+
+	for (int l = 0; l < 4; l++) {
+		__m512i at = _mm512_or_si512(byte_of(low, l), high_of(high, l, 1));
+
+		iq2_lines(o, 8 * ib + 2 * l, gather(z5_iq2_xs_grid, at), v + 2 * l);
+	}
+}
+
+AVX512_INLINE void unit_iq2_s(const uint8_t *o, int ib, __m512i *v)
+{
+	const __m512i low = avx512_load(o + 64 * ib);
+	const __m512i high = _mm512_srli_epi32(avx512_load(o + (18 + ib / 4) * 64), ib % 4 * 8);
+
+	for (int l = 0; l < 4; l++) {
+		__m512i at = _mm512_or_si512(byte_of(low, l), high_of(high, 2 * l, 2));
+
+		iq2_lines(o, 8 * ib + 2 * l, gather(z5_iq2_s_grid, at), v + 2 * l);
+	}
+}
+
+AVX512_INLINE __m512i pair_iq2(const uint8_t *o, int p)
+{
+	return odd_pair(o, 16, p);
+}
+
+/* ---- IQ3 ---- */
+
+AVX512_INLINE __m512i iq3_line(__m512i e, __mmask64 negative, int most)
+{
+	const __m512i bias = _mm512_set1_epi8((char)most);
+
+	return _mm512_mask_sub_epi8(_mm512_add_epi8(bias, e), negative, bias, e);
+}
+
+AVX512_INLINE void unit_iq3_xxs(const uint8_t *o, int ib, __m512i *v)
+{
+	for (int i = 0; i < 8; i++) {
+		const __m512i low = avx512_load(o + 64 * (2 * ib + i / 4));
+
+		v[i] = iq3_line(gather(z5_iq3_xxs_grid, byte_of(low, i % 4)),
+				signs_of(o, 16, 8 * ib + i), 62);
+	}
+}
+
+AVX512_INLINE void unit_iq3_s(const uint8_t *o, int ib, __m512i *v)
+{
+	const __m512i high = _mm512_srli_epi32(avx512_load(o + (25 + ib / 4) * 64), ib % 4 * 8);
+
+	for (int i = 0; i < 8; i++) {
+		const __m512i low = avx512_load(o + 64 * (2 * ib + i / 4));
+		__m512i at = _mm512_or_si512(byte_of(low, i % 4), high_of(high, i, 1));
+
+		v[i] = iq3_line(gather(z5_iq3_s_grid, at), signs_of(o, 16, 8 * ib + i), 15);
+	}
+}
+
+AVX512_INLINE __m512i pair_iq3(const uint8_t *o, int p)
+{
+	return odd_pair(o, 24, p);
+}
+
+/* ---- IQ1 ---- */
+
+/* delta: 2 in each byte of the rows where it is positive */
+AVX512_INLINE void iq1_lines(__m512i e, __m512i delta, __m512i *v)
+{
+	const __m512i at3 = _mm512_set1_epi8(0x18);
+
+	v[0] = _mm512_or_si512(_mm512_and_si512(_mm512_slli_epi32(e, 3), at3), delta);
+	v[1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(e, 1), at3), delta);
+}
+
+/* 2 in each byte of the rows whose bit of word is clear. */
+AVX512_INLINE __m512i iq1_delta(__m512i word, int bit)
+{
+	__mmask16 clear = _mm512_testn_epi32_mask(word, _mm512_set1_epi32((int)(1u << bit)));
+
+	return _mm512_maskz_set1_epi32(clear, 0x02020202);
+}
+
+AVX512_INLINE void unit_iq1_s(const uint8_t *o, int ib, __m512i *v)
+{
+	const __m512i low = avx512_load(o + 64 * ib);
+	const __m512i high = _mm512_srli_epi32(avx512_load(o + (8 + ib / 2) * 64), ib % 2 * 16);
+	const __m512i delta = iq1_delta(high, 15);
+
+	for (int l = 0; l < 4; l++) {
+		__m512i at = _mm512_or_si512(byte_of(low, l), high_of(high, 3 * l, 3));
+
+		iq1_lines(gather(z5_iq1_grid, at), delta, v + 2 * l);
+	}
+}
+
+AVX512_INLINE __m512i pair_iq1_s(const uint8_t *o, int p)
+{
+	__m512i s = _mm512_and_si512(_mm512_srli_epi32(avx512_load(o + (8 + p) * 64), 12),
+				     _mm512_set1_epi16(7));
+
+	return _mm512_add_epi16(_mm512_add_epi16(s, s), _mm512_set1_epi16(1));
+}
+
+AVX512_INLINE void unit_iq1_m(const uint8_t *o, int ib, __m512i *v)
+{
+	const __m512i low = avx512_load(o + 64 * ib);
+	const __m512i high = _mm512_srli_epi32(avx512_load(o + (8 + ib / 2) * 64), ib % 2 * 16);
+
+	for (int l = 0; l < 4; l++) {
+		__m512i at = _mm512_or_si512(byte_of(low, l), high_of(high, 4 * l, 3));
+
+		iq1_lines(gather(z5_iq1_grid, at), iq1_delta(high, 4 * l + 3), v + 2 * l);
+	}
+}
+
+AVX512_INLINE __m512i pair_iq1_m(const uint8_t *o, int p)
+{
+	return odd_pair(o, 12, p);
+}
+
+/* ---- sums ---- */
+
+AVX512_INLINE __m512i even_of(__m512i pair)
+{
+	return _mm512_srai_epi32(_mm512_slli_epi32(pair, 16), 16);
+}
+
+AVX512_INLINE __m512i odd_of(__m512i pair)
+{
+	return _mm512_srai_epi32(pair, 16);
+}
+
+/* Sub-block ib in v by q, times the scales of its 32 columns or of its halves. */
+AVX512_INLINE __m512i unit_sum(const __m512i *v, const __m512i *pair, int ib, const uint8_t *q, const int sub)
+{
+	__m512i a = _mm512_setzero_si512(), c = a;
+
+	for (int j = 0; j < 4; j++) {
+		a = _mm512_dpbusd_epi32(a, v[j], avx512_quad(q + 4 * j));
+		c = _mm512_dpbusd_epi32(c, v[j + 4], avx512_quad(q + 16 + 4 * j));
+	}
+	if (sub == 16)
+		return _mm512_add_epi32(_mm512_mullo_epi32(a, even_of(pair[ib])),
+					_mm512_mullo_epi32(c, odd_of(pair[ib])));
+	return _mm512_mullo_epi32(_mm512_add_epi32(a, c),
+				  ib % 2 ? odd_of(pair[ib / 2]) : even_of(pair[ib / 2]));
+}
+
+/* The end of block b of a token: takes the bias off sum and adds it to y. */
+AVX512_INLINE void unit_end(float *y, __m512i sum, const __m512i *pair, __m512 d, const uint8_t *x, size_t k,
+			    size_t b, const int sub, int bias)
+{
+	const uint8_t *sums = sub == 16 ? x + z5_q8_256_s16(k) + 32 * b : x + z5_q8_256_s32(k) + 16 * b;
+	const __m512 dx = _mm512_set1_ps(*(const alias_f32 *)(x + z5_q8_256_d(k) + 4 * b));
+	__m512i all = _mm512_setzero_si512();
+	__m512 acc = b ? _mm512_loadu_ps(y) : _mm512_setzero_ps();
+
+	for (int p = 0; p < 128 / sub; p++)
+		all = _mm512_dpwssd_epi32(all, pair[p], avx512_quad(sums + 4 * p));
+	sum = _mm512_sub_epi32(sum, _mm512_mullo_epi32(all, _mm512_set1_epi32(bias)));
+	_mm512_storeu_ps(y, _mm512_fmadd_ps(_mm512_mul_ps(d, dx), _mm512_cvtepi32_ps(sum), acc));
+}
+
+/* An expanded block for nt tokens. */
+AVX512_INLINE void tile_tokens(const struct expanded *e, float *y, size_t ys, const uint8_t *x, size_t xs,
+			       size_t k, size_t b, const int sub, int bias, const int nt)
+{
+	__m512i sum[AVX512_TILE];
+
+	for (int t = 0; t < nt; t++)
+		sum[t] = _mm512_setzero_si512();
+	for (int ib = 0; ib < 8; ib++)
+		for (int t = 0; t < nt; t++)
+			sum[t] = _mm512_add_epi32(sum[t], unit_sum(e->lines + 8 * ib, e->pair, ib,
+								   x + t * xs + 256 * b + 32 * ib, sub));
+	for (int t = 0; t < nt; t++)
+		unit_end(y + t * ys, sum[t], e->pair, e->d, x + t * xs, k, b, sub, bias);
+}
+
+#define TOKENS(sub)									\
+static __attribute__((noinline))							\
+void tokens_##sub(const struct expanded *e, float *y, size_t ys, const uint8_t *x,	\
+		  size_t xs, size_t n, size_t k, size_t b, int bias)			\
+{											\
+	AVX512_TOKENS(n, t, TILE_##sub);						\
+}
+#define TILE(sub, nt)	tile_tokens(e, y + t * ys, ys, x + t * xs, xs, k, b, sub, bias, nt)
+#define TILE_16(nt)	TILE(16, nt)
+#define TILE_32(nt)	TILE(32, nt)
+TOKENS(16)
+TOKENS(32)
+
+/* ---- groups ---- */
+
+AVX512_INLINE void expand_scales(struct expanded *e, const struct grid_type type, const uint8_t *group,
+				 size_t k, size_t b)
+{
+	const uint8_t *o = group + b * type.lines * 64, *d = group + k / 256 * type.lines * 64;
+
+	for (int p = 0; p < 128 / type.sub; p++)
+		e->pair[p] = type.pair(o, p);
+	e->d = _mm512_mul_ps(avx512_halves(d + 32 * b), _mm512_set1_ps(type.by));
+}
+
+/* One token and ng groups, side by side as matmul.h says. */
+AVX512_INLINE void lone(const struct grid_type type, float *y, const uint8_t *w, size_t gb, size_t k,
+			const uint8_t *x, const int ng)
+{
+	for (size_t b = 0; b < k / 256; b++) {
+		for (int g = 0; g < ng; g++) {
+			const uint8_t *o = w + g * gb + b * type.lines * 64;
+			__m512i sum = _mm512_setzero_si512();
+			struct expanded e;
+
+			ahead(o, type.lines, 1);
+			expand_scales(&e, type, w + g * gb, k, b);
+			for (int ib = 0; ib < 8; ib++) {
+				__m512i v[8];
+
+				type.unit(o, ib, v);
+				sum = _mm512_add_epi32(sum, unit_sum(v, e.pair, ib, x + 256 * b + 32 * ib,
+								     type.sub));
+			}
+			unit_end(y + g * Z5_GROUP, sum, e.pair, e.d, x, k, b, type.sub, type.bias);
+		}
+	}
+}
+
+AVX512_INLINE void grid_matmul(const struct grid_type type, size_t gb, Z5_MATMUL_ARGS)
+{
+	const uint8_t *wg = (const uint8_t *)w + g0 * gb;
+
+	y += g0 * Z5_GROUP;
+	if (n == 1) {
+		for (; g1 - g0 >= LONE_GROUPS; g0 += LONE_GROUPS) {
+			lone(type, y, wg, gb, k, x, LONE_GROUPS);
+			wg += LONE_GROUPS * gb;
+			y += LONE_GROUPS * Z5_GROUP;
+		}
+		for (; g0 < g1; g0++, wg += gb, y += Z5_GROUP)
+			lone(type, y, wg, gb, k, x, 1);
+		return;
+	}
+	for (; g0 < g1; g0++, wg += gb, y += Z5_GROUP) {
+		for (size_t b = 0; b < k / 256; b++) {
+			struct expanded e;
+
+			expand_scales(&e, type, wg, k, b);
+			for (int ib = 0; ib < 8; ib++)
+				type.unit(wg + b * type.lines * 64, ib, e.lines + 8 * ib);
+			(type.sub == 16 ? tokens_16 : tokens_32)(&e, y, y_stride, x, x_stride, n, k, b, type.bias);
+		}
+	}
+}
+
+#define GRID(type, name, ...)								\
+void z5_avx512_matmul_##name(Z5_MATMUL_ARGS)						\
+{											\
+	grid_matmul((struct grid_type){ unit_##name, __VA_ARGS__ },			\
+		    z5_types[type].group_bytes(k), y, y_stride, w, k, g0, g1, x, x_stride, n);	\
+}
+
+GRID(Z5_IQ2_XXS, iq2_xxs, pair_iq2, 17, 32, IQ2_BIAS, 0.125f)
+GRID(Z5_IQ2_XS, iq2_xs, pair_iq2, 19, 16, IQ2_BIAS, 0.125f)
+GRID(Z5_IQ2_S, iq2_s, pair_iq2, 20, 16, IQ2_BIAS, 0.125f)
+GRID(Z5_IQ3_XXS, iq3_xxs, pair_iq3, 25, 32, 62, 0.25f)
+GRID(Z5_IQ3_S, iq3_s, pair_iq3, 27, 32, 15, 1.0f)
+GRID(Z5_IQ1_S, iq1_s, pair_iq1_s, 12, 32, IQ1_BIAS, 0.125f)
+GRID(Z5_IQ1_M, iq1_m, pair_iq1_m, 14, 16, IQ1_BIAS, 0.125f)
