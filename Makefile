@@ -77,6 +77,7 @@ $(B)/kernels/avx512/%.o: Z5_EXTRA := -mavx2 -mfma -mf16c -mavx512f -mavx512bw -m
 $(B)/tools/%.o: Z5_EXTRA := -fvisibility=default
 # The definition is plain C; -O3 may vectorise it but never reorder a sum.
 $(B)/kernels/%.o: CFLAGS := $(subst -O2,-O3,$(CFLAGS))
+$(B)/lib/quant/%.o: CFLAGS := $(subst -O2,-O3,$(CFLAGS))
 
 # Rewritten when the flags differ from those of the last build in this directory; an install takes what was built.
 FLAGS := $(CC) $(CFLAGS) $(Z5_CFLAGS) $(LDFLAGS)

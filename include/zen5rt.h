@@ -83,6 +83,8 @@ typedef void (*zen5rt_log_fn)(void *user, enum zen5rt_log_level level,
 enum zen5rt_stage {
 	ZEN5RT_STAGE_LOAD,	/* done and total count bytes of the file */
 	ZEN5RT_STAGE_PREFILL,	/* done and total count tokens of one eval */
+	ZEN5RT_STAGE_QUANTIZE,	/* done and total count bytes of the input's tensors */
+	ZEN5RT_STAGE_CHECK,	/* the same, while the new file is compared with the old */
 };
 
 /*
@@ -330,6 +332,76 @@ ZEN5RT_API void zen5rt_sampler_accept(struct zen5rt_sampler *sampler, int32_t id
  */
 ZEN5RT_API int32_t zen5rt_sampler_pick(struct zen5rt_sampler *sampler,
 				       const float *logits);
+
+/* ---- quantizing ---- */
+
+/* Names that zen5rt_quantize_params.type may have, the largest first; NULL past the last one. */
+ZEN5RT_API const char *zen5rt_quantize_type(unsigned int i);
+
+/* Tensors whose name pattern (PCRE2) is found in get type, a tensor's: "Q6_K", never a mix. */
+struct zen5rt_quantize_override {
+	const char *pattern;
+	const char *type;
+};
+
+/* One tensor of the input, and what became of it. */
+struct zen5rt_quantize_tensor {
+	const char *name;
+	const char *from, *to;		/* types; equal: copied as it is */
+	uint64_t ne[4];			/* ne[0] is the contiguous one */
+	uint64_t bytes_from, bytes_to;
+	bool narrow;			/* another type than was meant: its rows fill no block of that */
+	bool weighted;			/* the importance matrix was used */
+	/*
+	 * Of the difference between the two files, as read back: its root mean square, the largest magnitude, and the
+	 * root mean square of the input. 0 with dry_run.
+	 */
+	double rmse, max_error, rms;
+};
+
+struct zen5rt_quantize_params {
+	size_t size;
+	/* "Q4_K_M" and its kin, in either case: see zen5rt_quantize_type() */
+	const char *type;
+	/* For the output matrix (the embeddings, where they serve as that) and the token embeddings; NULL: by rule. */
+	const char *output_type, *embedding_type;
+	/* The first that fits a tensor is taken, ahead of every rule. */
+	const struct zen5rt_quantize_override *overrides;
+	size_t n_overrides;
+	const char *imatrix;		/* file of an importance matrix, NULL: none */
+	bool pure;			/* every matrix gets the type itself, no rules */
+	bool leave_output;		/* output.weight is copied as it is */
+	bool allow_requantize;		/* the input may be quantized already */
+	bool force;			/* the output may be there already */
+	bool dry_run;			/* nothing is written, out may be NULL */
+	/* NULL, or called for every tensor in order when all are done, with user; non-zero cancels. */
+	int (*tensor)(void *user, const struct zen5rt_quantize_tensor *t);
+	void *user;
+};
+ZEN5RT_API void zen5rt_quantize_params_init(struct zen5rt_quantize_params *params);
+
+struct zen5rt_quantize_info {
+	const char *type;		/* the mix, as zen5rt_quantize_type() writes it */
+	uint64_t n_params;
+	uint64_t bytes_from, bytes_to;	/* of the files */
+	size_t n_tensors, n_narrow;
+};
+
+/*
+ * Writes the model in the GGUF file `in` to `out`, its matrices in another type, on the threads of rt. All
+ * metadata is kept but general.file_type, general.quantization_version and quantize.imatrix.*. The same input,
+ * parameters and importance matrix give the same bytes on every machine and any number of threads.
+ *
+ * `out` appears when it is complete, on the disk, and has been read back and compared with `in`; until then it is a
+ * nameless or hidden file in the same directory. A process that has SIGXFSZ not ignored dies of a file size limit.
+ *
+ * -EINVAL for unknown types, patterns, files that are malformed or in parts, NaN or infinite weights, or a result
+ * that differs from the input more than its type can explain; -EPERM if the input is quantized already; -EEXIST;
+ * -ENOSPC and other errno of reading and writing; -ENOMEM; -ECANCELED. info may be NULL; it is filled on success.
+ */
+ZEN5RT_API int zen5rt_quantize(struct zen5rt *rt, const char *in, const char *out,
+			       const struct zen5rt_quantize_params *params,
+			       struct zen5rt_quantize_info *info, struct zen5rt_error *err);
 
 #ifdef __cplusplus
 }

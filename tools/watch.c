@@ -34,14 +34,23 @@ double now(void)
 
 static int on_progress(void *user, enum zen5rt_stage stage, uint64_t done, uint64_t total)
 {
+	static const char *const names[] = {
+		[ZEN5RT_STAGE_LOAD] = "loading", [ZEN5RT_STAGE_QUANTIZE] = "quantizing",
+		[ZEN5RT_STAGE_CHECK] = "checking",
+	};
 	struct watch *w = user;
-	double s = now() - w->start;
+	double s;
 
 	if (interrupted)
 		return 1;
-	if (stage != ZEN5RT_STAGE_LOAD || s < 0.2 || !isatty(2))
+	if (stage != w->stage) {
+		w->stage = stage;
+		w->start = now();
+	}
+	s = now() - w->start;
+	if (stage >= sizeof(names) / sizeof(names[0]) || !names[stage] || s < 0.2 || !isatty(2))
 		return 0;
-	fprintf(stderr, "\rloading %3.0f %%  %.2f GiB/s ", 100.0 * (double)done / (double)total,
+	fprintf(stderr, "\r%-10s %3.0f %%  %.2f GiB/s ", names[stage], 100.0 * (double)done / (double)total,
 		(double)done / s / 1073741824.0);
 	w->shown = true;
 	return 0;

@@ -18,6 +18,7 @@ void watch_interrupts(void);
 
 struct watch {
 	bool shown;
+	enum zen5rt_stage stage;
 	double start;		/* of what is under way, by now() */
 };
 

@@ -86,6 +86,8 @@ int gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out,
 /* Keys in the order of the file; none is there twice, none is empty or has control characters. */
 size_t gguf_n_keys(const struct gguf *g);
 struct gguf_str gguf_key(const struct gguf *g, size_t i);
+/* Pair i as it stands in the file: the key's length, the key, the value's type, the value. */
+struct gguf_str gguf_raw_pair(const struct gguf *g, size_t i);
 /* enum gguf_value_type, or -1 if absent: for keys that may be a number or one a layer. */
 int gguf_kind(const struct gguf *g, const char *key);
 

@@ -260,6 +260,34 @@ struct gguf_str gguf_key(const struct gguf *g, size_t i)
 	return s;
 }
 
+/* Where the value of kv ends in the metadata. */
+static size_t gguf_value_end(const struct gguf *g, const struct gguf_kv *kv)
+{
+	uint64_t len;
+
+	if (kv->type == GGUF_STRING)
+		return kv->off + kv->n;
+	if (kv->type != GGUF_ARRAY)
+		return kv->off + gguf_values[kv->type].bytes;
+	if (kv->elem != GGUF_STRING)
+		return kv->off + (size_t)kv->n * gguf_values[kv->elem].bytes;
+	if (!kv->n)
+		return kv->off;
+	memcpy(&len, g->meta + kv->index[kv->n - 1], sizeof(len));
+	return kv->index[kv->n - 1] + sizeof(len) + len;
+}
+
+struct gguf_str gguf_raw_pair(const struct gguf *g, size_t i)
+{
+	struct gguf_str s = { "", 0 };
+
+	if (i < g->n_kv) {
+		s.p = (const char *)g->meta + g->kv[i].key_off - sizeof(uint64_t);
+		s.len = gguf_value_end(g, &g->kv[i]) - (g->kv[i].key_off - sizeof(uint64_t));
+	}
+	return s;
+}
+
 int gguf_kind(const struct gguf *g, const char *key)
 {
 	const struct gguf_kv *kv = gguf_find_kv(g, key);
