@@ -316,7 +316,7 @@ static bool is_weight(const struct planner *pl, const struct gguf_tensor *t)
 static int64_t overridden(struct planner *pl, const char *name)
 {
 	for (size_t i = 0; i < pl->p->n_overrides; i++)
-		if (pcre2_match(pl->over[i].code, (PCRE2_SPTR)name, strlen(name), 0, 0, pl->match, NULL) > 0) {
+		if (pcre2_match(pl->over[i].code, (PCRE2_SPTR)name, strlen(name), 0, 0, pl->match, NULL) >= 0) {
 			pl->over[i].used = true;
 			return pl->over[i].type;
 		}
