@@ -34,9 +34,9 @@ static int add(struct z5_imatrix *im, const char *path, const char *name, float 
 
 	for (size_t i = 0; i < n; i++) {
 		if (!isfinite(v[i]) || v[i] < 0) {
+			z5_fail(err, -EINVAL, "%s: %s: value %zu is %g, no mean square", path, name, i, (double)v[i]);
 			free(v);
-			return z5_fail(err, -EINVAL, "%s: %s: value %zu is %g, no mean square", path, name, i,
-				       (double)v[i]);
+			return -EINVAL;
 		}
 		max = v[i] > max ? v[i] : max;
 	}

@@ -8,6 +8,7 @@
 #include "half.h"
 #include "quant.h"
 
+#include <kernels/iq.h>
 #include <string.h>
 
 #define ROUNDS 3
@@ -336,22 +337,25 @@ void z5_quant_q6_k(uint8_t *dst, const float *x, const float *w, size_t k)
 
 /* ---- levels of a table: IQ4_NL, IQ4_XS ---- */
 
-static const float nl_levels[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
-
-static int nl_index(float x)
+/* Nearest level: every border that 2 x is above adds the step there. Compares and adds, in any number of lanes. */
+Z5_INLINE float nl_level(float x, const void *arg)
 {
-	int lo = 0;
+	float v = z5_iq4_levels[0];
 
-	for (int step = 8; step; step /= 2)
-		if (x + x > nl_levels[lo + step - 1] + nl_levels[lo + step])
-			lo += step;
-	return lo;
+	(void)arg;
+	for (int i = 0; i < 15; i++)
+		v += x + x > (float)(z5_iq4_levels[i] + z5_iq4_levels[i + 1]) ?
+		     (float)(z5_iq4_levels[i + 1] - z5_iq4_levels[i]) : 0;
+	return v;
 }
 
-static float nl_level(float x, const void *arg)
+static int nl_index(float level)
 {
-	(void)arg;
-	return nl_levels[nl_index(x)];
+	int i = 0;
+
+	while (i < 15 && (float)z5_iq4_levels[i] < level)
+		i++;
+	return i;
 }
 
 /* Block: d, nibbles (columns j, j + 16) */
