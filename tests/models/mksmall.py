@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The small models of tests/golden/data: every variant of the first slice, random weights, fixed seeds.
 
-usage: mksmall.py OUTDIR
+usage: mksmall.py OUTDIR [PART-OF-A-NAME]
 
 The weights are random but not flat: rows and columns have their own scale, attention scores have a spread of about
 two, layers outweigh the embedding (else a tied model only repeats its last token; the seeds are those of 40 that
@@ -17,6 +17,7 @@ import torch
 
 import gguf
 from gguf import FLOAT, STR, U32, F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q6_K
+from iq import IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS, IQ4_NL, IQ4_XS, MXFP4
 from mkref import reference
 from refmodel import Model
 from tok import SPACE, Bpe, Spm
@@ -32,7 +33,8 @@ MERGES = [('t', 'h'), ('th', 'e'), ('Ġ', 't'), ('Ġ', 'a'), ('e', 'n'), ('a', '
           ('i', 'n'), ('Ġa', 'n')]
 PIECES = [SPACE + 't', 'he', SPACE + 'the', 'en', 'an', SPACE, 't', 'h', 'e', 'a', 'n']
 
-# dim, layers, heads, KV heads, ffn; `t` is the type of matrices, `small` of those whose rows do not fill a block
+# dim, layers, heads, KV heads, ffn; `t` is the type of matrices, `small` of those whose rows do not fill a block, `mix`
+# of those with these names
 MODELS = {
     'small-llama-F32':       dict(seed=25, dim=32, layers=2, heads=2, kv=1, ffn=24, t=F32, untied=True),
     'small-llama-ropefreqs': dict(seed=36, dim=32, layers=1, heads=2, kv=1, ffn=24, t=F16, base=500000.0, freqs=True),
@@ -45,6 +47,11 @@ MODELS = {
     'small-llama-Q4_0':      dict(seed=29, dim=64, layers=2, heads=4, kv=2, ffn=64, t=Q4_0),
     'small-llama-Q4_K':      dict(seed=25, dim=256, layers=1, heads=2, kv=1, ffn=32, t=Q4_K, small=Q8_0, head=16),
     'small-llama-Q6_K':      dict(seed=32, dim=256, layers=1, heads=2, kv=1, ffn=32, t=Q6_K, small=Q8_0, head=16),
+    'small-llama-IQ4':       dict(seed=32, dim=256, layers=1, heads=2, kv=1, ffn=32, t=IQ4_XS, small=IQ4_NL, head=16,
+                                  mix={'ffn_down': MXFP4}),
+    'small-llama-IQ':        dict(seed=32, dim=256, layers=1, heads=2, kv=1, ffn=256, t=IQ3_S, small=Q8_0, head=16,
+                                  mix={'attn_q': IQ2_XXS, 'attn_k': IQ2_XS, 'attn_v': IQ2_S, 'ffn_gate': IQ3_XXS,
+                                       'ffn_up': IQ1_S, 'ffn_down': IQ1_M}),
 }
 
 
@@ -57,7 +64,7 @@ def llama3_factors(n_rot, base, factor=8.0, low=1.0, high=4.0, context=64):
 
 
 def build(path, name, *, seed, arch='llama', dim, layers, heads, kv, ffn, t, small=None, untied=False, base=10000.0,
-          head=None, freqs=False, linear=None):
+          head=None, freqs=False, linear=None, mix={}):
     rng = np.random.default_rng(seed)
     spm = arch == 'llama'
     vocab = Spm.minimal(PIECES) if spm else Bpe(MERGES, ['<|endoftext|>', '<|im_start|>', '<|im_end|>'])
@@ -67,7 +74,7 @@ def build(path, name, *, seed, arch='llama', dim, layers, heads, kv, ffn, t, sma
     def matrix(n, rows, cols, gain=1.0):
         x = rng.standard_normal((rows, cols)) * np.exp(.3 * rng.standard_normal((rows, 1)))
         x *= np.exp(.3 * rng.standard_normal(cols)) * gain / math.sqrt(cols)
-        kind = t if cols % gguf.BLOCK[t][0] == 0 else small
+        kind = mix.get(n.split('.')[-2]) or (t if cols % gguf.BLOCK[t][0] == 0 else small)
         w[n] = x.astype(np.float32), kind
 
     def vector(n, size, mean, spread):
@@ -96,7 +103,7 @@ def build(path, name, *, seed, arch='llama', dim, layers, heads, kv, ffn, t, sma
         matrix(b + 'ffn_down.weight', dim, ffn)
 
     a = arch + '.'
-    file_type = {F32: 0, F16: 1, Q4_0: 2, Q8_0: 7, Q4_K: 14, Q6_K: 18, BF16: 32}[t]
+    file_type = {F32: 0, F16: 1, Q4_0: 2, Q8_0: 7, Q4_K: 14, Q6_K: 18, IQ3_S: 26, IQ4_XS: 30, BF16: 32}[t]
     meta = [('general.architecture', STR, arch), ('general.name', STR, name), ('general.license', STR, 'mit'),
             ('general.file_type', U32, file_type), ('general.quantization_version', U32, 2),
             (a + 'vocab_size', U32, n_vocab), (a + 'context_length', U32, 256),
@@ -122,8 +129,10 @@ def build(path, name, *, seed, arch='llama', dim, layers, heads, kv, ffn, t, sma
     write()
 
 
-def main(out):
+def main(out, only=''):
     for name, shape in MODELS.items():
+        if only not in name:
+            continue
         path = os.path.join(out, name + '.gguf')
         build(path, name, **shape)
         one = '' if shape.get('arch', 'llama') == 'llama' else 'A'          # one token: BOS, or a letter
@@ -134,4 +143,4 @@ def main(out):
 
 
 if __name__ == '__main__':
-    main(sys.argv[1])
+    main(*sys.argv[1:])
