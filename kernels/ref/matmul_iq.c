@@ -77,27 +77,42 @@ static float dot_iq4_xs(const uint8_t *o, unsigned int r, size_t k, const void *
 	return acc;
 }
 
-#define GRID(name, lines, sub, by)								\
-static float dot_##name(const uint8_t *o, unsigned int r, size_t k, const void *x)		\
-{												\
-	const int8_t *q = x;									\
-	const float *dx = (const void *)((const uint8_t *)x + z5_q8_256_d(k));			\
-	const uint8_t *d = o + k / 256 * (lines) * 64 + 2 * r;					\
-	float acc = 0;										\
-												\
-	for (size_t b = 0; b < k / 256; b++, o += (lines) * 64, d += 32, q += 256)		\
-		acc = fmaf(z5_f16(load16(d)) * (by) * dx[b],					\
-			   (float)isum(o, r, q, 256, sub, weight_##name, scale_##name), acc);	\
-	return acc;										\
-}
+/*
+ * Types with a grid: a row's block is looked up once for all tokens, whose sums wait in y. The
+ * integers are weight * scale, so that isum is one plain product.
+ */
+static inline __attribute__((always_inline))
+void grid_matmul(Z5_MATMUL_ARGS, size_t lines, unsigned int sub, float by, weight_fn weight,
+		 scale_fn scale)
+{
+	size_t nb = k / 256, gb = nb * lines * 64 + Z5_ALIGN64(nb * 32);
 
-GRID(iq2_xxs, 17, 32, 0.125f)
-GRID(iq2_xs, 19, 16, 0.125f)
-GRID(iq2_s, 20, 16, 0.125f)
-GRID(iq3_xxs, 25, 32, 0.25f)
-GRID(iq3_s, 27, 32, 1.0f)
-GRID(iq1_s, 12, 32, 0.125f)
-GRID(iq1_m, 14, 16, 0.125f)
+	for (size_t g = g0; g < g1; g++) {
+		const uint8_t *group = (const uint8_t *)w + g * gb;
+
+		for (size_t i = 0; i < nb * Z5_GROUP; i++) {
+			unsigned int r = (unsigned int)(i / nb);
+			size_t b = i % nb;
+			const uint8_t *o = group + b * lines * 64;
+			float d = z5_f16(load16(group + nb * lines * 64 + b * 32 + 2 * r)) * by;
+			int16_t v[256];
+
+			for (unsigned int j = 0; j < 256; j++)
+				v[j] = (int16_t)(weight(o, r, j) * scale(o, r, j / sub));
+			for (size_t t = 0; t < n; t++) {
+				const uint8_t *xt = (const uint8_t *)x + t * x_stride;
+				const int8_t *q = (const int8_t *)xt + 256 * b;
+				const float *dx = (const void *)(xt + z5_q8_256_d(k));
+				float *out = y + t * y_stride + g * Z5_GROUP + r;
+				int32_t sum = 0;
+
+				for (int j = 0; j < 256; j++)
+					sum += v[j] * q[j];
+				*out = fmaf(d * dx[b], (float)sum, b ? *out : 0);
+			}
+		}
+	}
+}
 
 #define MATMUL(type, name)									\
 void z5_ref_matmul_##name(Z5_MATMUL_ARGS)							\
@@ -109,10 +124,18 @@ void z5_ref_matmul_##name(Z5_MATMUL_ARGS)							\
 MATMUL(Z5_IQ4_NL, iq4_nl)
 MATMUL(Z5_MXFP4, mxfp4)
 MATMUL(Z5_IQ4_XS, iq4_xs)
-MATMUL(Z5_IQ2_XXS, iq2_xxs)
-MATMUL(Z5_IQ2_XS, iq2_xs)
-MATMUL(Z5_IQ2_S, iq2_s)
-MATMUL(Z5_IQ3_XXS, iq3_xxs)
-MATMUL(Z5_IQ3_S, iq3_s)
-MATMUL(Z5_IQ1_S, iq1_s)
-MATMUL(Z5_IQ1_M, iq1_m)
+
+#define GRID(name, ...)									\
+void z5_ref_matmul_##name(Z5_MATMUL_ARGS)							\
+{												\
+	grid_matmul(y, y_stride, w, k, g0, g1, x, x_stride, n, __VA_ARGS__,			\
+		    weight_##name, scale_##name);						\
+}
+
+GRID(iq2_xxs, 17, 32, 0.125f)
+GRID(iq2_xs, 19, 16, 0.125f)
+GRID(iq2_s, 20, 16, 0.125f)
+GRID(iq3_xxs, 25, 32, 0.25f)
+GRID(iq3_s, 27, 32, 1.0f)
+GRID(iq1_s, 12, 32, 0.125f)
+GRID(iq1_m, 14, 16, 0.125f)
