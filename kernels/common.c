@@ -57,6 +57,12 @@ void z5_add_scaled(float *x, const float *y, float by, size_t n)
 		x[i] += y[i] * by;
 }
 
+void z5_scale(float *x, float s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] *= s;
+}
+
 void z5_rope(float *x, const float *cs, size_t n_rot, int neox)
 {
 	size_t half = n_rot / 2, step = neox ? 1 : 2, pair = neox ? half : 1;

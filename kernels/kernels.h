@@ -238,6 +238,8 @@ void z5_attn_end(const struct z5_attn *a);
 void z5_add(float *x, const float *y, size_t n);
 /* x += y * by, rounded after the product and after the sum */
 void z5_add_scaled(float *x, const float *y, float by, size_t n);
+/* x *= s */
+void z5_scale(float *x, float s, size_t n);
 /*
  * Rotary embedding of one head (Su et al., arXiv 2104.09864). cs holds n_rot / 2 pairs (cos, sin). neox: dimension i
  * pairs with i + n_rot / 2, else 2i with 2i + 1.

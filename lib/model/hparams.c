@@ -4,53 +4,76 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "error.h"
 #include "keys.h"
+#include "model.h"
 
-static int read_rope(const struct keys *k, struct z5_hparams *h)
+/* Gemma's largest models scale scores by the width of a head as if heads filled the residual stream; no key says so. */
+static float default_attn_scale(const struct z5_hparams *h, const struct z5_arch *arch)
 {
-	char name[128];
-	struct gguf_str type = { "linear", 6 };
-	float factor;
+	float width = (float)h->hd_k;
+
+	if (arch->wide_at_layers && h->n_layer == arch->wide_at_layers)
+		width = (float)h->n_embd / (float)h->n_head;
+	return 1.0f / sqrtf(width);
+}
+
+/* Factors that some architectures put on what flows; absent keys change nothing. */
+static int read_scales(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
+{
 	int ret;
 
-	ret = key_u32(k, "rope.dimension_count", 2, h->hd_k, h->hd_k, &h->n_rot);
-	if (ret)
+	if ((ret = key_f32(k, "embedding_scale", 1e-6f, 1e6f, arch->embd_sqrt ? sqrtf((float)h->n_embd) : 1.0f,
+			   &h->embd_scale)) ||
+	    (ret = key_f32(k, "residual_scale", 1e-6f, 1e6f, 1.0f, &h->residual_scale)) ||
+	    (ret = key_f32(k, "logit_scale", 1e-6f, 1e6f, 1.0f, &h->logit_scale)) ||
+	    (ret = key_f32(k, "attention.scale", 1e-6f, 1e6f, default_attn_scale(h, arch), &h->attn_scale)) ||
+	    (ret = key_f32(k, "attn_logit_softcapping", 0.0f, 1e6f, 0.0f, &h->attn_softcap)) ||
+	    (ret = key_f32(k, "final_logit_softcapping", 0.0f, 1e6f, 0.0f, &h->final_softcap)))
 		return ret;
-	if (h->n_rot % 2)
-		return z5_fail(k->err, -EINVAL, "%s: %s.rope.dimension_count is %u, expected an even number",
-			       gguf_path(k->g), k->arch, h->n_rot);
-	ret = key_f32(k, "rope.freq_base", 1e-3f, 1e30f, 10000.0f, &h->freq_base);
-	if (ret)
-		return ret;
-	/* the name of old files; a linear factor, too */
-	ret = key_f32(k, "rope.scale_linear", 0.0f, 1e6f, 1.0f, &factor);
-	if (ret)
-		return ret;
-	ret = gguf_get_str(k->g, key_name(name, sizeof(name), k, "rope.scaling.type"), &type, k->err);
-	if (ret < 0)
-		return ret;
-	/* llama.cpp takes a factor without a type as linear, too; 0 there stands for no factor */
-	ret = key_f32(k, "rope.scaling.factor", 0.0f, 1e6f, factor, &factor);
-	if (ret)
-		return ret;
-	if (type.len == 4 && !memcmp(type.p, "none", 4)) {
-		factor = 1.0f;
-	} else if (type.len != 6 || memcmp(type.p, "linear", 6)) {
-		return z5_fail(k->err, -EINVAL, "%s: %s is \"%.*s\", this version knows none and linear",
-			       gguf_path(k->g), name, (int)(type.len < 32 ? type.len : 32), type.p);
-	}
-	h->freq_scale = factor > 0 ? 1.0f / factor : 1.0f;
+	if (arch->logit_divisor)
+		h->logit_scale = 1.0f / h->logit_scale;
 	return 0;
 }
 
-int z5_hparams_read(const struct gguf *g, const char *arch, struct z5_hparams *h,
+/* The pattern as one yes or no a layer has to be that of the architecture. */
+static int check_pattern(const struct keys *k, const char *name, const struct z5_hparams *h)
+{
+	struct gguf_array a;
+	int ret = gguf_get_array(k->g, name, GGUF_BOOL, &a, k->err);
+
+	if (ret < 0)
+		return ret;
+	for (uint32_t i = 0; i < h->n_layer; i++)
+		if (i >= a.n || (gguf_array_i32(&a, i) != 0) != z5_layer_local(h, i))
+			return z5_fail(k->err, -EINVAL, "%s: %s: layer %u is not as in other models of architecture %s",
+				       gguf_path(k->g), name, i, k->arch);
+	return 0;
+}
+
+/* Which layers see only a window: all, or all but every period-th; the file may give the period. */
+static int read_window(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
+{
+	char name[128];
+	int ret;
+
+	if (!arch->window_period)
+		return 0;
+	h->window_period = arch->window_period;
+	ret = key_u32(k, "attention.sliding_window", 0, 1u << 30, 0, &h->window);
+	if (ret)
+		return ret;
+	if (gguf_kind(k->g, key_name(name, sizeof(name), k, "attention.sliding_window_pattern")) == GGUF_ARRAY)
+		return check_pattern(k, name, h);
+	return key_u32(k, "attention.sliding_window_pattern", 1, 1024, h->window_period, &h->window_period);
+}
+
+int z5_hparams_read(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
 		    struct zen5rt_error *err)
 {
-	const struct keys k = { g, arch, err };
+	const struct keys k = { g, arch->name, err };
 	uint32_t hd = 0;
 	int ret;
 
@@ -61,16 +84,20 @@ int z5_hparams_read(const struct gguf *g, const char *arch, struct z5_hparams *h
 	    (ret = key_u32(&k, "feed_forward_length", 1, 1u << 22, 0, &h->n_ff)) ||
 	    (ret = key_u32(&k, "attention.head_count", 1, 4096, 0, &h->n_head)) ||
 	    (ret = key_u32(&k, "attention.head_count_kv", 1, 4096, h->n_head, &h->n_head_kv)) ||
-	    (ret = key_f32(&k, "attention.layer_norm_rms_epsilon", 0.0f, 1.0f, NAN, &h->eps)))
+	    (ret = key_f32(&k, arch->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+			   0.0f, 1.0f, NAN, &h->eps)))
 		return ret;
 	if (h->n_head % h->n_head_kv)
 		return z5_fail(err, -EINVAL, "%s: %s.attention.head_count %u is no multiple of head_count_kv %u",
-			       gguf_path(g), arch, h->n_head, h->n_head_kv);
+			       gguf_path(g), arch->name, h->n_head, h->n_head_kv);
 	if (h->n_embd % h->n_head == 0)
 		hd = h->n_embd / h->n_head;
 	/* where a head is not n_embd / n_head wide, the file has to say how wide it is */
 	if ((ret = key_u32(&k, "attention.key_length", 1, 8192, hd, &h->hd_k)) ||
 	    (ret = key_u32(&k, "attention.value_length", 1, 8192, hd ? hd : h->hd_k, &h->hd_v)))
 		return ret;
-	return read_rope(&k, h);
+	if ((ret = read_scales(&k, arch, h)) ||
+	    (ret = read_window(&k, arch, h)))
+		return ret;
+	return z5_rope_read(&k, arch, h->hd_k, h->n_ctx, &h->rope);
 }

@@ -4,6 +4,8 @@
 
 #include <gguf/gguf.h>
 
+#include "rope.h"
+
 /* How logits of the router become weights of experts. */
 enum z5_gating {
 	Z5_GATING_SOFTMAX = 1,		/* numbers as in GGUF */
@@ -24,22 +26,31 @@ struct z5_moe_hparams {
 struct z5_mla_hparams {
 	uint32_t q_lora, kv_lora;	/* q_lora 0: none; kv_lora 0: no latent attention */
 	uint32_t nope, v;		/* width of a head's unturned query, and of its result */
-	float scale;			/* of scores */
 };
 
 struct z5_hparams {
 	uint32_t n_ctx, n_embd, n_layer, n_head, n_head_kv, n_ff;
 	uint32_t n_vocab;		/* from the vocabulary */
 	uint32_t hd_k, hd_v;		/* width of a head's key and value */
-	uint32_t n_rot;			/* dimensions of a key that turn; even */
-	float eps, freq_base;
-	float freq_scale;		/* angles are multiplied by it */
+	float eps;			/* of norms */
+	struct z5_rope rope;
+	uint32_t window;		/* positions that local layers see, 0: all */
+	uint32_t window_period;		/* every one of so many layers sees all */
+	float embd_scale, residual_scale;	/* of embeddings; of what a block adds */
+	float attn_scale, attn_softcap;	/* of scores; softcap 0: none */
+	float logit_scale, final_softcap;
 	struct z5_moe_hparams moe;
 	struct z5_mla_hparams mla;
 };
 
+/* Whether layer i sees only the last h->window positions, if there is a window at all. */
+static inline bool z5_layer_local(const struct z5_hparams *h, uint32_t i)
+{
+	return h->window_period && (i + 1) % h->window_period;
+}
+
 /* Everything but n_vocab. -EINVAL with a line that names the key. */
-int z5_hparams_read(const struct gguf *g, const char *arch, struct z5_hparams *h,
+int z5_hparams_read(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
 		    struct zen5rt_error *err);
 
 #endif

@@ -89,23 +89,13 @@ int z5_hparams_moe(const struct gguf *g, const struct z5_arch *arch, struct z5_h
  * Scores are scaled by 1 / sqrt(width of a key) and, where YaRN stretches the context, by the square of
  * 1 + 0.1 mscale_all_dim ln(factor) (DeepSeek-V2's and V3's published code); GGUF has 0.1 mscale_all_dim.
  */
-static int read_scale(const struct keys *k, struct z5_hparams *h)
+static float attn_scale(const struct z5_hparams *h)
 {
-	char name[128];
-	struct gguf_str type = { "", 0 };
-	float factor, log_mul, m = 1.0f;
-	int ret;
+	float m = 1.0f;
 
-	ret = gguf_get_str(k->g, key_name(name, sizeof(name), k, "rope.scaling.type"), &type, k->err);
-	if (ret < 0)
-		return ret;
-	if ((ret = key_f32(k, "rope.scaling.factor", 0.0f, 1e6f, 1.0f, &factor)) ||
-	    (ret = key_f32(k, "rope.scaling.yarn_log_multiplier", 0.0f, 100.0f, 0.0f, &log_mul)))
-		return ret;
-	if (type.len == 4 && !memcmp(type.p, "yarn", 4) && factor > 1.0f)
-		m = 1.0f + log_mul * logf(factor);
-	h->mla.scale = m * m / sqrtf((float)(h->mla.nope + h->n_rot));
-	return 0;
+	if (h->rope.type == Z5_ROPE_YARN && h->rope.factor > 1.0f)
+		m += h->rope.log_mul * logf(h->rope.factor);
+	return m * m / sqrtf((float)(h->mla.nope + h->rope.n_rot));
 }
 
 int z5_hparams_mla(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
@@ -126,13 +116,14 @@ int z5_hparams_mla(const struct gguf *g, const struct z5_arch *arch, struct z5_h
 	if (m->kv_lora % 16)
 		return z5_fail(err, -EINVAL, "%s: %s.attention.kv_lora_rank is %u, expected a multiple of 16",
 			       gguf_path(g), arch->name, m->kv_lora);
-	if (key <= h->n_rot)
+	if (key <= h->rope.n_rot)
 		return z5_fail(err, -EINVAL, "%s: %s: keys of %u with %u turned dimensions leave none unturned",
-			       gguf_path(g), arch->name, key, h->n_rot);
-	m->nope = key - h->n_rot;
+			       gguf_path(g), arch->name, key, h->rope.n_rot);
+	m->nope = key - h->rope.n_rot;
 	/* one key a position for all heads: the latent one, then the turned dimensions; the value is the latent one */
 	h->n_head_kv = 1;
-	h->hd_k = m->kv_lora + h->n_rot;
+	h->hd_k = m->kv_lora + h->rope.n_rot;
 	h->hd_v = m->kv_lora;
-	return read_scale(&k, h);
+	h->attn_scale = attn_scale(h);
+	return 0;
 }

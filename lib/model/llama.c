@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * The llama family: pre-norm transformer with RMSNorm, rotary positions, grouped-query attention and a SwiGLU
- * feed-forward (Touvron et al., arXiv 2302.13971 and 2307.09288; llama 3: 2407.21783; mistral: 2310.06825; qwen2:
- * 2407.10671, which adds biases to Q, K and V; qwen3: 2505.09388, which normalises each head's query and key).
+ * The llama family: transformers with rotary positions, grouped-query attention and one feed-forward a layer. llama
+ * (Touvron et al., arXiv 2302.13971 and 2307.09288; llama 3: 2407.21783; mistral: 2310.06825), qwen2 (2407.10671),
+ * qwen3 (2505.09388), gemma (2403.08295), gemma 2 (2408.00118), gemma 3 (2503.19786), phi 3 (2404.14219), olmo 2
+ * (2501.00656), granite (2407.13739), stablelm 2 (2402.17834), starcoder 2 (2402.19173), command-r (Cohere's model
+ * card and published code); with experts in moe.c and latent attention in mla.c: mixtral, qwen 2 and 3 MoE, deepseek 2.
+ * What sets them apart is in the table at the end.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -13,83 +16,145 @@
 
 /* ---- binding ---- */
 
-static int bind_ffn(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+/* A norm of n_embd; its bias is demanded where the architecture has biases. */
+static int bind_norm(struct zen5rt_model *m, struct z5_loader *ld, struct z5_norm *norm, bool optional,
+		     const char *weight, const char *bias, unsigned int i)
 {
-	const struct z5_hparams *h = &m->h;
-	struct z5_layer *l = &m->layers[i];
-	int ret;
+	int ret = z5_bind_vector(ld, &norm->w, m->h.n_embd, optional, weight, i);
 
-	ret = z5_bind_vector(ld, &l->ffn_norm, h->n_embd, false, "blk.%u.ffn_norm.weight", i);
-	if (ret)
+	if (ret || !m->arch->norm_bias || (optional && !z5_bind_has(ld, weight, i)))
 		return ret;
-	if (h->moe.n && i >= h->moe.first)
-		return z5_moe_bind(m, ld, i);
-	if ((ret = z5_bind_matrix(ld, &l->gate, "ffn_gate", h->n_ff, h->n_embd, false,
-				  "blk.%u.ffn_gate.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->up, "ffn_up", h->n_ff, h->n_embd, false,
-				  "blk.%u.ffn_up.weight", i)))
-		return ret;
-	return z5_bind_matrix(ld, &l->down, "ffn_down", h->n_embd, h->n_ff, false,
-			      "blk.%u.ffn_down.weight", i);
+	return z5_bind_vector(ld, &norm->b, m->h.n_embd, false, bias, i);
 }
 
-static int mla_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+static int bind_qkv(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
 {
 	const struct z5_hparams *h = &m->h;
-	struct z5_layer *l = &m->layers[i];
-	int ret;
-
-	if ((ret = z5_bind_vector(ld, &l->attn_norm, h->n_embd, false, "blk.%u.attn_norm.weight", i)) ||
-	    (ret = z5_mla_bind(m, ld, i)) ||
-	    (ret = z5_bind_matrix(ld, &l->o, "attn_output", h->n_embd, (uint64_t)h->n_head * h->mla.v, false,
-				  "blk.%u.attn_output.weight", i)))
-		return ret;
-	return bind_ffn(m, ld, i);
-}
-
-static int llama_bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
-{
-	const struct z5_hparams *h = &m->h;
-	const bool bias = !m->arch->qkv_bias, norm = m->arch->qk_norm;
+	const struct z5_arch *arch = m->arch;
+	const bool bias = !arch->qkv_bias;
 	const uint64_t nq = (uint64_t)h->n_head * h->hd_k, nk = (uint64_t)h->n_head_kv * h->hd_k;
-	const uint64_t nv = (uint64_t)h->n_head_kv * h->hd_v, no = (uint64_t)h->n_head * h->hd_v;
+	const uint64_t nv = (uint64_t)h->n_head_kv * h->hd_v, all = nq + nk + nv;
 	struct z5_layer *l = &m->layers[i];
+	static const char fused[] = "blk.%u.attn_qkv.weight";
 	int ret;
 
-	if (m->arch->mla)
-		return mla_layer(m, ld, i);
-	if ((ret = z5_bind_vector(ld, &l->attn_norm, h->n_embd, false, "blk.%u.attn_norm.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->q, "attn_q", nq, h->n_embd, false, "blk.%u.attn_q.weight", i)) ||
+	if (arch->fused) {
+		if ((ret = z5_bind_rows(ld, &l->q, "attn_q", 0, nq, all, h->n_embd, fused, i)) ||
+		    (ret = z5_bind_rows(ld, &l->k, "attn_k", nq, nk, all, h->n_embd, fused, i)))
+			return ret;
+		return z5_bind_rows(ld, &l->v, "attn_v", nq + nk, nv, all, h->n_embd, fused, i);
+	}
+	if ((ret = z5_bind_matrix(ld, &l->q, "attn_q", nq, h->n_embd, false, "blk.%u.attn_q.weight", i)) ||
 	    (ret = z5_bind_matrix(ld, &l->k, "attn_k", nk, h->n_embd, false, "blk.%u.attn_k.weight", i)) ||
 	    (ret = z5_bind_matrix(ld, &l->v, "attn_v", nv, h->n_embd, false, "blk.%u.attn_v.weight", i)) ||
 	    (ret = z5_bind_vector(ld, &l->q_bias, nq, bias, "blk.%u.attn_q.bias", i)) ||
-	    (ret = z5_bind_vector(ld, &l->k_bias, nk, bias, "blk.%u.attn_k.bias", i)) ||
-	    (ret = z5_bind_vector(ld, &l->v_bias, nv, bias, "blk.%u.attn_v.bias", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->o, "attn_output", h->n_embd, no, false,
+	    (ret = z5_bind_vector(ld, &l->k_bias, nk, bias, "blk.%u.attn_k.bias", i)))
+		return ret;
+	return z5_bind_vector(ld, &l->v_bias, nv, bias, "blk.%u.attn_v.bias", i);
+}
+
+static int bind_qk_norm(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+{
+	static const char q[] = "blk.%u.attn_q_norm.weight", k[] = "blk.%u.attn_k_norm.weight";
+	const struct z5_hparams *h = &m->h;
+	struct z5_layer *l = &m->layers[i];
+	uint64_t nq = h->hd_k, nk = h->hd_k;
+	int ret;
+
+	switch (m->arch->qk_norm) {
+	case Z5_QK_NONE:
+		return 0;
+	case Z5_QK_OPTIONAL:
+		ret = z5_bind_vectors(ld, &l->q_norm, nq, h->n_head, true, q, i);
+		return ret ? ret : z5_bind_vectors(ld, &l->k_norm, nk, h->n_head_kv, true, k, i);
+	case Z5_QK_WIDE:
+		nq *= h->n_head;
+		nk *= h->n_head_kv;
+		break;
+	case Z5_QK_HEAD:
+		break;
+	}
+	ret = z5_bind_vector(ld, &l->q_norm, nq, false, q, i);
+	return ret ? ret : z5_bind_vector(ld, &l->k_norm, nk, false, k, i);
+}
+
+static int bind_ffn(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+{
+	static const char up[] = "blk.%u.ffn_up.weight";
+	const struct z5_hparams *h = &m->h;
+	const bool plain = m->arch->plain_ffn;
+	const uint64_t n = h->n_ff;
+	struct z5_layer *l = &m->layers[i];
+	int ret;
+
+	if (h->moe.n && i >= h->moe.first)
+		return z5_moe_bind(m, ld, i);
+	if (m->arch->fused)
+		ret = z5_bind_rows(ld, &l->gate, "ffn_gate", 0, n, 2 * n, h->n_embd, up, i);
+	else if (!plain)
+		ret = z5_bind_matrix(ld, &l->gate, "ffn_gate", n, h->n_embd, false, "blk.%u.ffn_gate.weight", i);
+	else
+		ret = z5_bind_vector(ld, &l->up_bias, n, false, "blk.%u.ffn_up.bias", i);
+	if (ret)
+		return ret;
+	if (m->arch->fused)
+		ret = z5_bind_rows(ld, &l->up, "ffn_up", n, n, 2 * n, h->n_embd, up, i);
+	else
+		ret = z5_bind_matrix(ld, &l->up, "ffn_up", n, h->n_embd, false, up, i);
+	if (ret)
+		return ret;
+	ret = z5_bind_vector(ld, &l->down_bias, h->n_embd, !plain, "blk.%u.ffn_down.bias", i);
+	return ret ? ret : z5_bind_matrix(ld, &l->down, "ffn_down", h->n_embd, n, false, "blk.%u.ffn_down.weight", i);
+}
+
+static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+{
+	const struct z5_hparams *h = &m->h;
+	const struct z5_arch *arch = m->arch;
+	struct z5_layer *l = &m->layers[i];
+	const bool local = h->window && z5_layer_local(h, i);
+	int ret;
+
+	l->window = local ? h->window : 0;
+	l->rope = local ? Z5_ROPE_LOCAL : Z5_ROPE_GLOBAL;
+	if (!arch->no_pre_norm &&
+	    ((ret = bind_norm(m, ld, &l->attn_norm, false, "blk.%u.attn_norm.weight", "blk.%u.attn_norm.bias", i)) ||
+	     /* stablelm 2 12B has none: its blocks are parallel */
+	     (ret = bind_norm(m, ld, &l->ffn_norm, arch->parallel, "blk.%u.ffn_norm.weight",
+			      "blk.%u.ffn_norm.bias", i))))
+		return ret;
+	if (arch->post_norm &&
+	    ((ret = z5_bind_vector(ld, &l->attn_post_norm, h->n_embd, false, "blk.%u.post_attention_norm.weight", i)) ||
+	     (ret = z5_bind_vector(ld, &l->ffn_post_norm, h->n_embd, false, "blk.%u.post_ffw_norm.weight", i))))
+		return ret;
+	if ((ret = arch->mla ? z5_mla_bind(m, ld, i) : bind_qkv(m, ld, i)) ||
+	    (ret = bind_qk_norm(m, ld, i)) ||
+	    (ret = z5_bind_matrix(ld, &l->o, "attn_output", h->n_embd,
+				  (uint64_t)h->n_head * (arch->mla ? h->mla.v : h->hd_v), false,
 				  "blk.%u.attn_output.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->o_bias, h->n_embd, true, "blk.%u.attn_output.bias", i)) ||
-	    (ret = bind_ffn(m, ld, i)))
+	    (ret = z5_bind_vector(ld, &l->o_bias, h->n_embd, !arch->plain_ffn, "blk.%u.attn_output.bias", i)))
 		return ret;
-	if (norm && ((ret = z5_bind_vector(ld, &l->q_norm, h->hd_k, false, "blk.%u.attn_q_norm.weight", i)) ||
-		     (ret = z5_bind_vector(ld, &l->k_norm, h->hd_k, false, "blk.%u.attn_k_norm.weight", i))))
-		return ret;
-	return 0;
+	return bind_ffn(m, ld, i);
 }
 
 static int llama_bind(struct zen5rt_model *m, struct z5_loader *ld)
 {
 	const struct z5_hparams *h = &m->h;
+	const uint32_t pairs = h->rope.n_rot / 2;
+	const bool longrope = h->rope.type == Z5_ROPE_LONGROPE;
 	int ret;
 
 	if ((ret = z5_bind_matrix(ld, &m->embd, "token_embd", h->n_vocab, h->n_embd, false,
 				  "token_embd.weight", 0)) ||
 	    (ret = z5_bind_matrix(ld, &m->output, "output", h->n_vocab, h->n_embd, true,
 				  "output.weight", 0)) ||
-	    (ret = z5_bind_vector(ld, &m->output_norm, h->n_embd, false, "output_norm.weight", 0)) ||
-	    (ret = z5_bind_vector(ld, &m->rope_factors, h->n_rot / 2, true, "rope_freqs.weight", 0)))
+	    (ret = bind_norm(m, ld, &m->output_norm, false, "output_norm.weight", "output_norm.bias", 0)) ||
+	    (ret = z5_bind_vector(ld, &m->rope_factors, pairs, true, "rope_freqs.weight", 0)) ||
+	    (ret = z5_bind_vector(ld, &m->rope_short, pairs, !longrope, "rope_factors_short.weight", 0)) ||
+	    (ret = z5_bind_vector(ld, &m->rope_long, pairs, !longrope, "rope_factors_long.weight", 0)))
 		return ret;
 	for (unsigned int i = 0; i < h->n_layer; i++) {
-		ret = llama_bind_layer(m, ld, i);
+		ret = bind_layer(m, ld, i);
 		if (ret)
 			return ret;
 	}
@@ -98,8 +163,16 @@ static int llama_bind(struct zen5rt_model *m, struct z5_loader *ld)
 
 /* ---- the pass ---- */
 
-/* acts = norm(x) * w */
-static void prepare_norm(const struct z5_pass *p, const float *w, unsigned int forms)
+static void norm(const struct z5_pass *p, float *y, const float *x, const struct z5_norm *n)
+{
+	if (p->m->arch->layer_norm)
+		p->k->layernorm(y, x, n->w, n->b, p->h->n_embd, p->h->eps);
+	else
+		p->k->rmsnorm(y, x, n->w, p->h->n_embd, p->h->eps);
+}
+
+/* acts = norm(x), or x where the block has no norm of its own */
+static void prepare_norm(const struct z5_pass *p, const struct z5_norm *n, unsigned int forms)
 {
 	uint64_t t0, t1;
 
@@ -107,14 +180,44 @@ static void prepare_norm(const struct z5_pass *p, const float *w, unsigned int f
 	for (uint64_t t = t0; t < t1; t++) {
 		float *y = z5_row(&p->acts->form[Z5_ACT_F32], t);
 
-		p->k->rmsnorm(y, z5_row(&p->s->x, t), w, p->h->n_embd, p->h->eps);
+		if (n->w)
+			norm(p, y, z5_row(&p->s->x, t), n);
+		else
+			memcpy(y, z5_row(&p->s->x, t), p->h->n_embd * sizeof(float));
 		z5_quantize(p, p->acts, t, y, p->h->n_embd, forms);
 	}
 	z5_share_tokens(p);
 }
 
-/* x += y + bias, for the rows that this thread computed */
-static void residual(const struct z5_pass *p, const struct z5_weight *w, const float *bias)
+/* x += y, for n floats of it */
+static void add_residual(const struct z5_pass *p, float *x, float *y, size_t n)
+{
+	if (p->h->residual_scale != 1)
+		z5_scale(y, p->h->residual_scale, n);
+	z5_add(x, y, n);
+}
+
+/* x += norm(y): a norm needs all rows of y. A lone token is normalised by every thread, of which each adds a part. */
+static void residual_norm(const struct z5_pass *p, const struct z5_weight *w, const float *post_norm)
+{
+	const struct z5_hparams *h = p->h;
+	uint64_t t0, t1, r0 = 0, r1 = h->n_embd;
+
+	z5_barrier(p->t);
+	z5_own_tokens(p, &t0, &t1);
+	if (p->n == 1)
+		z5_own_rows(p, w, &r0, &r1);
+	for (uint64_t t = t0; t < t1 && r0 < r1; t++) {
+		float *y = z5_row(&p->acts->form[Z5_ACT_F32], t);
+
+		p->k->rmsnorm(y, z5_row(&p->s->y, t), post_norm, h->n_embd, h->eps);
+		add_residual(p, z5_row(&p->s->x, t) + r0, y + r0, r1 - r0);
+	}
+}
+
+/* x += y + bias, for the rows that this thread computed. A barrier has to follow. */
+static void residual(const struct z5_pass *p, const struct z5_weight *w, const float *bias,
+		     const float *post_norm)
 {
 	uint64_t r0, r1;
 
@@ -124,8 +227,11 @@ static void residual(const struct z5_pass *p, const struct z5_weight *w, const f
 
 		if (bias)
 			z5_add(y, bias + r0, r1 - r0);
-		z5_add(z5_row(&p->s->x, t) + r0, y, r1 - r0);
+		if (!post_norm)
+			add_residual(p, z5_row(&p->s->x, t) + r0, y, r1 - r0);
 	}
+	if (post_norm)
+		residual_norm(p, w, post_norm);
 }
 
 /* Embedding rows and rotary angles of the tokens. */
@@ -136,133 +242,53 @@ static void begin(const struct z5_pass *p)
 
 	z5_split(p->t, p->n, &t0, &t1);
 	for (uint64_t t = t0; t < t1; t++) {
-		float *cs = z5_row(&p->s->cs, t);
-
 		p->m->embd.ops->unpack_row(z5_row(&p->s->x, t), p->m->embd.data,
 					   (size_t)p->step->tokens[t], h->n_embd);
-		for (uint32_t i = 0; i < h->n_rot / 2; i++) {
-			double a = (double)(p->step->pos + t) * (double)h->freq_scale *
-				   pow((double)h->freq_base, -2.0 * i / h->n_rot);
-
-			if (p->m->rope_factors)
-				a /= (double)p->m->rope_factors[i];
-			cs[2 * i] = (float)cos(a);
-			cs[2 * i + 1] = (float)sin(a);
-		}
+		if (h->embd_scale != 1)
+			z5_scale(z5_row(&p->s->x, t), h->embd_scale, h->n_embd);
 	}
+	z5_pass_angles(p);
 	z5_barrier(p->t);
 }
 
-/* Bias, norm and rotation of one head's query or key. */
-static void turn(const struct z5_pass *p, float *x, uint64_t t, const float *bias, const float *norm)
+static unsigned int qkv_forms(const struct z5_layer *l)
 {
-	const struct z5_hparams *h = p->h;
-
-	if (bias)
-		z5_add(x, bias, h->hd_k);
-	if (norm)
-		p->k->rmsnorm(x, x, norm, h->hd_k, h->eps);
-	z5_rope(x, z5_row(&p->s->cs, t), h->n_rot, p->m->arch->neox);
+	return z5_form(&l->q) | z5_form(&l->k) | z5_form(&l->v);
 }
 
-/* All heads of all tokens, queries first; keys and values go into the cache. */
-static void turn_and_store(const struct z5_pass *p, unsigned int layer)
+static unsigned int ffn_forms(const struct z5_layer *l)
 {
-	const struct z5_layer *l = &p->m->layers[layer];
-	const struct z5_hparams *h = p->h;
-	const uint32_t heads = h->n_head + h->n_head_kv;
-	uint64_t u0, u1;
-
-	z5_split(p->t, (uint64_t)p->n * heads, &u0, &u1);
-	for (uint64_t u = u0; u < u1; u++) {
-		uint64_t t = u / heads;
-		uint32_t i = u % heads, kv = i - h->n_head;
-		float *key, *value;
-
-		if (i < h->n_head) {
-			turn(p, z5_row(&p->s->q, t) + i * h->hd_k, t,
-			     l->q_bias ? l->q_bias + i * h->hd_k : NULL, l->q_norm);
-			continue;
-		}
-		key = z5_row(&p->s->k, t) + kv * h->hd_k;
-		value = z5_row(&p->s->v, t) + kv * h->hd_v;
-		turn(p, key, t, l->k_bias ? l->k_bias + kv * h->hd_k : NULL, l->k_norm);
-		if (l->v_bias)
-			z5_add(value, l->v_bias + kv * h->hd_v, h->hd_v);
-		z5_kv_store(z5_kv_k(&p->s->kv, layer, kv), z5_kv_v(&p->s->kv, layer, kv),
-			    p->step->pos + t, key, h->hd_k, value, h->hd_v, p->s->kv.hd_v);
-	}
-	z5_barrier(p->t);
+	return z5_form(&l->gate) | z5_form(&l->up);
 }
 
-/*
- * Attention of every query to the cache. A unit is a KV head, some tokens and some of the query heads that share it:
- * together they are as many queries as one call takes, unless smaller units are needed to keep all threads busy.
- */
-static void attention(const struct z5_pass *p, unsigned int layer)
+/* gate = act(gate) * up, or act(up + bias) where there is no gate; from the acts that were prepared */
+static void ffn_up(const struct z5_pass *p, const struct z5_layer *l)
 {
-	const struct z5_hparams *h = p->h;
-	const uint32_t rep = h->n_head / h->n_head_kv;
-	const uint32_t tokens = rep < Z5_ATTN_QUERIES ? Z5_ATTN_QUERIES / rep : 1;
-	const uint32_t tiles = (p->n + tokens - 1) / tokens;
-	const uint64_t wanted = (uint64_t)p->t->n;
-	uint32_t parts = (rep + Z5_ATTN_QUERIES - 1) / Z5_ATTN_QUERIES;
-	const size_t hd_v = p->s->kv.hd_v;
-
-	if ((uint64_t)h->n_head_kv * tiles * parts < wanted)
-		parts = (wanted + h->n_head_kv * tiles - 1) / (h->n_head_kv * tiles);
-	parts = parts < rep ? parts : rep;
-	for (uint64_t u = p->t->i; u < (uint64_t)h->n_head_kv * tiles * parts; u += p->t->n) {
-		const uint32_t part = u % parts, kv = u / parts % h->n_head_kv;
-		const uint32_t t0 = u / parts / h->n_head_kv * tokens;
-		const uint32_t t1 = t0 + tokens < p->n ? t0 + tokens : p->n;
-		const uint32_t h0 = kv * rep + (uint64_t)rep * part / parts;
-		const uint32_t h1 = kv * rep + (uint64_t)rep * (part + 1) / parts;
-		struct z5_attn a = {
-			.k = z5_kv_k(&p->s->kv, layer, kv), .v = z5_kv_v(&p->s->kv, layer, kv),
-			.hd_k = h->hd_k, .hd_v = hd_v, .scale = h->mla.kv_lora ? h->mla.scale : 1.0f / sqrtf((float)h->hd_k),
-			.q = p->own->q, .out = p->own->out, .n_kv = p->own->n_kv,
-			.state = p->own->state,
-		};
-
-		for (uint32_t t = t0; t < t1; t++) {
-			for (uint32_t i = h0; i < h1; i++, a.n_q++) {
-				p->own->q[a.n_q] = z5_row(&p->s->q, t) + i * h->hd_k;
-				p->own->out[a.n_q] = z5_row(&p->s->att, t) + i * hd_v;
-				p->own->n_kv[a.n_q] = p->step->pos + t + 1;
-			}
-		}
-		p->k->attn(&a);
-	}
-	z5_barrier(p->t);
-}
-
-/* Heads were written hd_v padded apart; the output matrix wants them side by side. */
-static void close_heads(const struct z5_pass *p)
-{
-	const size_t from = p->s->kv.hd_v, to = p->h->hd_v;
-	uint64_t t0, t1;
-
-	if (from == to)
-		return;
-	z5_split(p->t, p->n, &t0, &t1);
-	for (uint64_t t = t0; t < t1; t++) {
-		float *x = z5_row(&p->s->att, t);
-
-		for (uint32_t i = 1; i < p->h->n_head; i++)
-			memmove(x + i * to, x + i * from, to * sizeof(float));
-	}
-	z5_barrier(p->t);
-}
-
-static void silu(const struct z5_pass *p, const struct z5_weight *w)
-{
+	const bool gated = l->gate.ops, gelu = p->m->arch->gelu;
 	uint64_t r0, r1;
 
-	z5_own_rows(p, w, &r0, &r1);
-	for (uint32_t t = 0; t < p->n && r0 < r1; t++)
-		p->k->silu_mul(z5_row(&p->s->gate, t) + r0, z5_row(&p->s->up, t) + r0, r1 - r0);
+	if (gated)
+		z5_product_buf(p, &l->gate, &p->s->gate);
+	z5_product_buf(p, &l->up, gated ? &p->s->up : &p->s->gate);
+	z5_own_rows(p, &l->up, &r0, &r1);
+	for (uint32_t t = 0; t < p->n && r0 < r1; t++) {
+		float *g = z5_row(&p->s->gate, t) + r0;
+
+		if (l->up_bias)
+			z5_add(gated ? z5_row(&p->s->up, t) + r0 : g, l->up_bias + r0, r1 - r0);
+		if (gelu)
+			p->k->gelu_mul(g, gated ? z5_row(&p->s->up, t) + r0 : NULL, r1 - r0);
+		else
+			p->k->silu_mul(g, z5_row(&p->s->up, t) + r0, r1 - r0);
+	}
 	z5_barrier(p->t);
+}
+
+static void ffn_down(const struct z5_pass *p, const struct z5_layer *l)
+{
+	z5_prepare(p, &p->s->gate, &l->down);
+	z5_product_buf(p, &l->down, &p->s->y);
+	residual(p, &l->down, l->down_bias, l->ffn_post_norm);
 }
 
 /* A chunk of a long prompt takes seconds on a large model: ask between layers whether it is still wanted. */
@@ -278,52 +304,67 @@ static void poll_cancel(const struct z5_pass *p, unsigned int layer)
 static void layer(const struct z5_pass *p, unsigned int i)
 {
 	const struct z5_layer *l = &p->m->layers[i];
+	/* the feed-forward reads what attention reads, and is done with it before the acts are used again */
+	const bool parallel = p->m->arch->parallel && !l->ffn_norm.w;
 
 	if (p->m->arch->mla) {
-		prepare_norm(p, l->attn_norm, z5_mla_forms(&l->mla));
+		prepare_norm(p, &l->attn_norm, z5_mla_forms(&l->mla));
 		z5_mla_heads(p, i);
-		attention(p, i);
+		z5_attention(p, i);
 		z5_mla_result(p, &l->mla, &l->o);
 	} else {
-		prepare_norm(p, l->attn_norm, z5_form(&l->q) | z5_form(&l->k) | z5_form(&l->v));
+		prepare_norm(p, &l->attn_norm, qkv_forms(l) | (parallel ? ffn_forms(l) : 0));
 		z5_product_buf(p, &l->q, &p->s->q);
 		z5_product_buf(p, &l->k, &p->s->k);
 		z5_product_buf(p, &l->v, &p->s->v);
-		z5_barrier(p->t);
-		turn_and_store(p, i);
-		attention(p, i);
-		close_heads(p);
+		if (parallel)
+			ffn_up(p, l);
+		else
+			z5_barrier(p->t);
+		z5_turn_and_store(p, i);
+		z5_attention(p, i);
 		z5_prepare(p, &p->s->att, &l->o);
 	}
 	z5_product_buf(p, &l->o, &p->s->y);
-	residual(p, &l->o, l->o_bias);
+	residual(p, &l->o, l->o_bias, l->attn_post_norm);
 	z5_barrier(p->t);
 	if (l->moe.router.ops) {
-		prepare_norm(p, l->ffn_norm, z5_moe_forms(&l->moe));
+		prepare_norm(p, &l->ffn_norm, z5_moe_forms(&l->moe));
 		z5_moe_ffn(p, &l->moe);
-		residual(p, &l->moe.down.w, NULL);
+		residual(p, &l->moe.down.w, NULL, l->ffn_post_norm);
+	} else if (parallel) {
+		ffn_down(p, l);
 	} else {
-		prepare_norm(p, l->ffn_norm, z5_form(&l->gate) | z5_form(&l->up));
-		z5_product_buf(p, &l->gate, &p->s->gate);
-		z5_product_buf(p, &l->up, &p->s->up);
-		silu(p, &l->gate);
-		z5_prepare(p, &p->s->gate, &l->down);
-		z5_product_buf(p, &l->down, &p->s->y);
-		residual(p, &l->down, NULL);
+		prepare_norm(p, &l->ffn_norm, ffn_forms(l));
+		ffn_up(p, l);
+		ffn_down(p, l);
 	}
 	if (p->t->i == 0 && p->n > 1)
 		poll_cancel(p, i);
 	z5_barrier(p->t);
 }
 
+/* What becomes of n products with the output matrix. */
+static void finish_logits(const struct z5_pass *p, float *x, size_t n)
+{
+	if (p->h->logit_scale != 1)
+		z5_scale(x, p->h->logit_scale, n);
+	if (p->h->final_softcap > 0)
+		p->k->softcap(x, n, p->h->final_softcap);
+}
+
 /* Logits of the last token, which every thread prepares for itself. */
 static void logits(const struct z5_pass *p)
 {
 	float *x = (float *)p->own->acts.form[Z5_ACT_F32].p;
+	uint64_t r0, r1;
 
-	p->k->rmsnorm(x, z5_row(&p->s->x, p->n - 1), p->m->output_norm, p->h->n_embd, p->h->eps);
+	norm(p, x, z5_row(&p->s->x, p->n - 1), &p->m->output_norm);
 	z5_quantize(p, &p->own->acts, 0, x, p->h->n_embd, z5_form(&p->m->output));
 	z5_product(p, &p->m->output, &p->own->acts, 1, p->s->logits, 0);
+	z5_own_rows(p, &p->m->output, &r0, &r1);
+	if (r0 < r1)
+		finish_logits(p, p->s->logits + r0, r1 - r0);
 }
 
 /*
@@ -342,16 +383,18 @@ static void all_logits(const struct z5_pass *p)
 		for (uint64_t t = t0; t < t1; t++) {
 			float *x = z5_row(&p->s->acts.form[Z5_ACT_F32], t);
 
-			p->k->rmsnorm(x, z5_row(&p->s->x, from + t), p->m->output_norm, p->h->n_embd,
-				      p->h->eps);
+			norm(p, x, z5_row(&p->s->x, from + t), &p->m->output_norm);
 			z5_quantize(p, &p->s->acts, t, x, p->h->n_embd, z5_form(&p->m->output));
 		}
 		z5_barrier(p->t);
 		z5_product(p, &p->m->output, &p->s->acts, n, (float *)p->s->rows.p, p->s->rows.stride);
 		z5_barrier(p->t);
-		for (uint64_t t = t0; t < t1; t++)
-			memcpy(p->step->all + (from + t) * n_vocab, z5_row(&p->s->rows, t),
-			       n_vocab * sizeof(float));
+		for (uint64_t t = t0; t < t1; t++) {
+			float *row = p->step->all + (from + t) * n_vocab;
+
+			memcpy(row, z5_row(&p->s->rows, t), n_vocab * sizeof(float));
+			finish_logits(p, row, n_vocab);
+		}
 	}
 }
 
@@ -376,6 +419,8 @@ static void llama_forward(const struct z5_thread *t, void *arg)
 		logits(&p);
 }
 
+#define LLAMA .bind = llama_bind, .forward = llama_forward
+
 static const struct z5_moe_kind mixtral = { .gating = Z5_GATING_SOFTMAX, .norm = true };
 static const struct z5_moe_kind qwen2moe = {
 	.required = true, .gating = Z5_GATING_SOFTMAX, .share_width = true, .shared = true,
@@ -386,13 +431,27 @@ static const struct z5_moe_kind qwen3moe = {
 static const struct z5_moe_kind deepseek = { .gating = Z5_GATING_SOFTMAX };
 
 const struct z5_arch z5_archs[] = {
-	{ .name = "llama", .moe = &mixtral, .bind = llama_bind, .forward = llama_forward },
-	{ .name = "qwen2", .bind = llama_bind, .forward = llama_forward, .neox = true, .qkv_bias = true },
-	{ .name = "qwen3", .bind = llama_bind, .forward = llama_forward, .neox = true, .qk_norm = true },
-	{ .name = "qwen2moe", .moe = &qwen2moe, .bind = llama_bind, .forward = llama_forward, .neox = true,
-	  .qkv_bias = true },
-	{ .name = "qwen3moe", .moe = &qwen3moe, .bind = llama_bind, .forward = llama_forward, .neox = true,
-	  .qk_norm = true },
-	{ .name = "deepseek2", .moe = &deepseek, .mla = true, .bind = llama_bind, .forward = llama_forward },
+	{ .name = "llama", LLAMA, .moe = &mixtral },
+	{ .name = "qwen2", LLAMA, .neox = true, .qkv_bias = true },
+	{ .name = "qwen3", LLAMA, .neox = true, .qk_norm = Z5_QK_HEAD },
+	{ .name = "qwen2moe", LLAMA, .moe = &qwen2moe, .neox = true, .qkv_bias = true },
+	{ .name = "qwen3moe", LLAMA, .moe = &qwen3moe, .neox = true, .qk_norm = Z5_QK_HEAD },
+	{ .name = "deepseek2", LLAMA, .moe = &deepseek, .mla = true },
+	{ .name = "gemma", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true },
+	{ .name = "gemma2", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true, .post_norm = true,
+	  .window_period = 2, .wide_at_layers = 46 },
+	{ .name = "gemma3", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true, .post_norm = true,
+	  .qk_norm = Z5_QK_HEAD, .window_period = 6, .local_base = 10000.0f, .local_unstretched = true,
+	  .wide_at_layers = 62 },
+	{ .name = "phi3", LLAMA, .neox = true, .fused = true, .window_period = Z5_ALL_LOCAL },
+	/* olmo 3 is an olmo 2 with windows */
+	{ .name = "olmo2", LLAMA, .neox = true, .no_pre_norm = true, .post_norm = true, .qk_norm = Z5_QK_WIDE,
+	  .window_period = 4, .local_unstretched = true },
+	{ .name = "granite", LLAMA, .logit_divisor = true },
+	{ .name = "stablelm", LLAMA, .neox = true, .layer_norm = true, .norm_bias = true, .parallel = true,
+	  .qk_norm = Z5_QK_OPTIONAL },
+	{ .name = "starcoder2", LLAMA, .neox = true, .layer_norm = true, .norm_bias = true, .qkv_bias = true,
+	  .plain_ffn = true, .gelu = true, .window_period = Z5_ALL_LOCAL },
+	{ .name = "command-r", LLAMA, .layer_norm = true, .parallel = true, .qk_norm = Z5_QK_OPTIONAL },
 	{ .name = NULL },
 };

@@ -178,17 +178,17 @@ static int loader_stack(struct z5_loader *ld, struct z5_stack *s, const char *ro
 	return loader_kind(ld, &s->w, role, bytes, n, used);
 }
 
-int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t rows,
-		   uint64_t k, bool optional, const char *fmt, unsigned int layer)
+static int bind_rows(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t from, uint64_t rows,
+		     uint64_t of, uint64_t k, bool optional, const char *fmt, unsigned int layer)
 {
-	struct item it = { .rows = rows, .k = k, .dest = &w->data };
+	struct item it = { .rows = rows, .row0 = from, .k = k, .dest = &w->data };
 	size_t bytes;
 	int ret;
 
 	ret = loader_find(ld, fmt, layer, 0, optional, &it.t, &it.ops);
 	if (ret <= 0)
 		return ret;
-	ret = loader_shape(ld, it.t, k, rows);
+	ret = loader_shape(ld, it.t, k, of);
 	if (ret)
 		return ret;
 	it.to = it.ops;
@@ -199,6 +199,18 @@ int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, 
 	if (ret)
 		return ret;
 	return loader_add(ld, &it, bytes);
+}
+
+int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t rows,
+		   uint64_t k, bool optional, const char *fmt, unsigned int layer)
+{
+	return bind_rows(ld, w, role, 0, rows, rows, k, optional, fmt, layer);
+}
+
+int z5_bind_rows(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t from, uint64_t rows,
+		 uint64_t of, uint64_t k, const char *fmt, unsigned int layer)
+{
+	return bind_rows(ld, w, role, from, rows, of, k, false, fmt, layer);
 }
 
 int z5_bind_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
@@ -635,7 +647,7 @@ static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
 
 	if ((ret = load_whole(ld->g, ld->err)) ||
 	    (ret = load_arch(m, ld->g, ld->err)) ||
-	    (ret = z5_hparams_read(ld->g, m->arch->name, &m->h, ld->err)) ||
+	    (ret = z5_hparams_read(ld->g, m->arch, &m->h, ld->err)) ||
 	    (ret = z5_hparams_mla(ld->g, m->arch, &m->h, ld->err)) ||
 	    (ret = z5_hparams_moe(ld->g, m->arch, &m->h, ld->err)) ||
 	    (ret = load_name(m, ld->g, ld->err)) ||

@@ -19,7 +19,7 @@ int z5_mla_bind(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
 {
 	const struct z5_hparams *h = &m->h;
 	const struct z5_mla_hparams *a = &h->mla;
-	const uint64_t n_q = (uint64_t)h->n_head * (a->nope + h->n_rot);
+	const uint64_t n_q = (uint64_t)h->n_head * (a->nope + h->rope.n_rot);
 	struct z5_mla *l = &m->layers[i].mla;
 	int ret;
 
@@ -32,7 +32,7 @@ int z5_mla_bind(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
 	else
 		ret = z5_bind_matrix(ld, &l->q_b, "attn_q", n_q, h->n_embd, false, "blk.%u.attn_q.weight", i);
 	if (ret ||
-	    (ret = z5_bind_matrix(ld, &l->kv_a, "attn_kv_a_mqa", a->kv_lora + h->n_rot, h->n_embd, false,
+	    (ret = z5_bind_matrix(ld, &l->kv_a, "attn_kv_a_mqa", a->kv_lora + h->rope.n_rot, h->n_embd, false,
 				  "blk.%u.attn_kv_a_mqa.weight", i)) ||
 	    (ret = z5_bind_vector(ld, &l->kv_a_norm, a->kv_lora, false, "blk.%u.attn_kv_a_norm.weight", i)))
 		return ret;
@@ -100,7 +100,7 @@ static void store(const struct z5_pass *p, unsigned int layer)
 		float *c = z5_row(&p->s->mla.kv_a, t);
 
 		p->k->rmsnorm(c, c, p->m->layers[layer].mla.kv_a_norm, h->mla.kv_lora, h->eps);
-		z5_rope(c + h->mla.kv_lora, z5_row(&p->s->cs, t), h->n_rot, p->m->arch->neox);
+		z5_rope(c + h->mla.kv_lora, z5_row(&p->s->cs[Z5_ROPE_GLOBAL], t), h->rope.n_rot, p->m->arch->neox);
 		z5_kv_store(z5_kv_k(&p->s->kv, layer, 0), z5_kv_v(&p->s->kv, layer, 0), p->step->pos + t, c, h->hd_k,
 			    c, h->hd_v, p->s->kv.hd_v);
 	}
@@ -126,7 +126,7 @@ static void queries(const struct z5_pass *p, const struct z5_mla *l)
 static void turn_queries(const struct z5_pass *p)
 {
 	const struct z5_hparams *h = p->h;
-	const uint32_t nope = h->mla.nope, width = nope + h->n_rot;
+	const uint32_t nope = h->mla.nope, width = nope + h->rope.n_rot;
 	uint64_t u0, u1;
 
 	z5_split(p->t, (uint64_t)p->n * h->n_head, &u0, &u1);
@@ -134,8 +134,8 @@ static void turn_queries(const struct z5_pass *p)
 		const uint64_t t = u / h->n_head, i = u % h->n_head;
 		float *q = z5_row(&p->s->q, t) + i * h->hd_k + h->mla.kv_lora;
 
-		memcpy(q, z5_row(&p->s->mla.q, t) + i * width + nope, h->n_rot * sizeof(*q));
-		z5_rope(q, z5_row(&p->s->cs, t), h->n_rot, p->m->arch->neox);
+		memcpy(q, z5_row(&p->s->mla.q, t) + i * width + nope, h->rope.n_rot * sizeof(*q));
+		z5_rope(q, z5_row(&p->s->cs[Z5_ROPE_GLOBAL], t), h->rope.n_rot, p->m->arch->neox);
 	}
 }
 
@@ -156,7 +156,7 @@ void z5_mla_heads(const struct z5_pass *p, unsigned int layer)
 		z5_barrier(p->t);
 	}
 	turn_queries(p);
-	by_head(p, &l->k_b, &p->s->mla.q, h->mla.nope + h->n_rot, &p->s->q, h->hd_k);
+	by_head(p, &l->k_b, &p->s->mla.q, h->mla.nope + h->rope.n_rot, &p->s->q, h->hd_k);
 	z5_barrier(p->t);
 }
 

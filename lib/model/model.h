@@ -69,11 +69,20 @@ struct z5_mla {
 	struct z5_stack k_b, v_b;	/* a head each: kv_lora x nope, v x kv_lora */
 };
 
+/* Weight and bias of a norm; w == NULL: there is none, b == NULL: it has no bias. */
+struct z5_norm {
+	const float *w, *b;
+};
+
 struct z5_layer {
-	struct z5_weight q, k, v, o, gate, up, down;
-	const float *attn_norm, *ffn_norm;
-	const float *q_bias, *k_bias, *v_bias, *o_bias;	/* NULL where there is none */
-	const float *q_norm, *k_norm;			/* float[hd_k], NULL: none */
+	struct z5_weight q, k, v, o, gate, up, down;	/* gate.ops == NULL: the feed-forward is not gated */
+	struct z5_norm attn_norm, ffn_norm;
+	const float *attn_post_norm, *ffn_post_norm;	/* of what a block adds */
+	const float *q_bias, *k_bias, *v_bias, *o_bias, *up_bias, *down_bias;	/* NULL where there is none */
+	const float *q_norm, *k_norm;			/* see enum z5_qk_norm */
+	const float *sinks;				/* float[n_head] */
+	uint32_t window;		/* positions that the layer sees, 0: all */
+	enum z5_rope_set rope;
 	struct z5_moe moe;
 	struct z5_mla mla;
 };
@@ -90,7 +99,9 @@ struct zen5rt_model {
 	struct z5_hparams h;
 	struct z5_layer *layers;
 	struct z5_weight embd, output;	/* output shares embd's data where they are tied */
-	const float *output_norm, *rope_factors;	/* float[n_rot / 2], NULL: none */
+	struct z5_norm output_norm;
+	/* divisors of rotary frequencies, float[n_rot / 2], NULL: none; LongRoPE has one set for short contexts and one for long */
+	const float *rope_factors, *rope_short, *rope_long;
 	struct z5_kind *kinds;
 	unsigned int n_kinds;
 	uint64_t n_params, file_bytes, decode_bytes;
@@ -107,13 +118,39 @@ struct z5_moe_kind {
 	bool oai;		/* biases and the clamped activation of gpt-oss */
 };
 
+/* How queries and keys are normalised before they turn. */
+enum z5_qk_norm {
+	Z5_QK_NONE,
+	Z5_QK_HEAD,		/* RMS of each head, one weight for all: float[hd_k] */
+	Z5_QK_WIDE,		/* RMS over all heads together: float[heads * hd_k] */
+	Z5_QK_OPTIONAL,		/* where the file has it: LayerNorm of each head, its own weights: float[heads][hd_k] */
+};
+
+/* All layers have a window. */
+#define Z5_ALL_LOCAL UINT32_MAX
+
+/* What an architecture does and its files do not say. */
 struct z5_arch {
 	const char *name;
 	const struct z5_moe_kind *moe;	/* NULL: never experts */
 	bool mla;
 	bool neox;		/* rotary pairs are half a head apart */
 	bool qkv_bias;		/* demanded */
-	bool qk_norm;		/* demanded */
+	bool layer_norm;	/* instead of RMSNorm */
+	bool norm_bias;		/* LayerNorm has biases */
+	bool no_pre_norm;	/* blocks read the residual stream as it is */
+	bool post_norm;		/* what a block adds is normalised */
+	bool parallel;		/* attention and feed-forward read the same; also where a layer has no norm between */
+	bool fused;		/* Q, K and V are one tensor; gate and up are one */
+	bool plain_ffn;		/* no gate, biases demanded */
+	bool gelu;		/* instead of SiLU */
+	bool embd_sqrt;		/* embeddings are multiplied by sqrt(n_embd) */
+	bool logit_divisor;	/* logit_scale divides */
+	bool local_unstretched;	/* rotary scaling is for layers without a window */
+	enum z5_qk_norm qk_norm;
+	uint32_t window_period;	/* every one of so many layers sees all; 0: there are no windows */
+	float local_base;	/* rotary base of layers with a window; 0: that of the others */
+	uint32_t wide_at_layers;	/* see default_attn_scale() in hparams.c */
 	int (*bind)(struct zen5rt_model *m, struct z5_loader *ld);
 	void (*forward)(const struct z5_thread *t, void *step);
 };
@@ -125,9 +162,17 @@ extern const struct z5_arch z5_archs[];		/* ends with a NULL name */
 /* 0; -EINVAL with a line if the tensor is missing, or its shape or type is not what is asked. */
 int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t rows,
 		   uint64_t k, bool optional, const char *fmt, unsigned int layer);
+/* The same for rows [from, from + rows) of a tensor that has `of` rows. */
+int z5_bind_rows(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t from, uint64_t rows,
+		 uint64_t of, uint64_t k, const char *fmt, unsigned int layer);
 /* The same for a vector of n floats (F32, F16 or BF16 in the file, always float in memory). */
 int z5_bind_vector(struct z5_loader *ld, const float **v, uint64_t n, bool optional,
 		   const char *fmt, unsigned int layer);
+/* count vectors of n floats in one tensor. */
+int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t count, bool optional,
+		    const char *fmt, unsigned int layer);
+/* Whether the file has such a tensor. */
+bool z5_bind_has(const struct z5_loader *ld, const char *fmt, unsigned int layer);
 
 /* n matrices of rows x k behind each other in one tensor; `used` of them are what a token streams. */
 int z5_bind_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
@@ -141,11 +186,6 @@ int z5_bind_parts(struct z5_loader *ld, struct z5_stack *s, const char *role, ui
  */
 int z5_bind_slices(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint64_t rows, uint64_t k,
 		   uint64_t from, uint64_t step, bool turned, const char *fmt, unsigned int layer);
-/* count vectors of n floats in one tensor. */
-int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t count, bool optional,
-		    const char *fmt, unsigned int layer);
-/* Whether the file has such a tensor. */
-bool z5_bind_has(const struct z5_loader *ld, const char *fmt, unsigned int layer);
 /* A tensor that may be there and is not needed. */
 void z5_bind_nothing(struct z5_loader *ld, const char *fmt, unsigned int layer);
 

@@ -54,4 +54,16 @@ void z5_quantize(const struct z5_pass *p, struct z5_acts *acts, size_t t, const 
 /* acts = x, for a product with w */
 void z5_prepare(const struct z5_pass *p, const struct z5_buf *x, const struct z5_weight *w);
 
+/* ---- attention.c ---- */
+
+/* Cosines and sines of this thread's share of the tokens; a barrier has to follow. */
+void z5_pass_angles(const struct z5_pass *p);
+/*
+ * Bias, norm and rotation of all heads of all tokens, from the session's q, k and v; keys and values go into the cache.
+ * Reads what other threads wrote, so a barrier stands before it; ends with one.
+ */
+void z5_turn_and_store(const struct z5_pass *p, unsigned int layer);
+/* Attention of every query to the cache, heads side by side in the session's att. Ends with a barrier. */
+void z5_attention(const struct z5_pass *p, unsigned int layer);
+
 #endif

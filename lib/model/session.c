@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "fpenv.h"
 
 void zen5rt_session_params_init(struct zen5rt_session_params *params)
 {
@@ -118,8 +119,8 @@ static void layout_mla(struct layout *l, struct zen5rt_session *s)
 	for (uint32_t i = 0; i < h->n_layer; i++)
 		forms |= 1u << s->m->layers[i].mla.k_b.w.ops->act | 1u << s->m->layers[i].mla.v_b.w.ops->act;
 	layout_buf(l, &s->mla.q_a, n, m->q_lora * f);
-	layout_buf(l, &s->mla.kv_a, n, ((size_t)m->kv_lora + h->n_rot) * f);
-	layout_buf(l, &s->mla.q, n, (size_t)h->n_head * (m->nope + h->n_rot) * f);
+	layout_buf(l, &s->mla.kv_a, n, ((size_t)m->kv_lora + h->rope.n_rot) * f);
+	layout_buf(l, &s->mla.q, n, (size_t)h->n_head * (m->nope + h->rope.n_rot) * f);
 	layout_buf(l, &s->mla.out, n, h->n_head * padded(m->v) * f);
 	for (unsigned int i = 0; i < z5_pool_n(s->m->rt->pool); i++)
 		layout_forms(l, &s->threads[i].head, Z5_MLA_TOKENS, at_least(m->nope, m->kv_lora), forms);
@@ -138,7 +139,10 @@ static void session_layout(struct zen5rt_session *s, struct layout *l)
 	layout_buf(l, &s->y, n, h->n_embd * f);
 	layout_buf(l, &s->gate, n, at_least(h->n_ff, h->moe.n_ff_shared) * f);
 	layout_buf(l, &s->up, n, at_least(h->n_ff, h->moe.n_ff_shared) * f);
-	layout_buf(l, &s->cs, n, h->n_rot * f);
+	for (int i = 0; i < Z5_ROPE_SETS; i++) {
+		layout_buf(l, &s->cs[i], n, h->rope.n_rot * f);
+		s->angle[i] = layout_bytes(l, h->rope.n_rot / 2 * sizeof(double));
+	}
 	layout_acts(l, &s->acts, n, h);
 	layout_moe(l, s);
 	layout_mla(l, s);
@@ -149,10 +153,25 @@ static void session_layout(struct zen5rt_session *s, struct layout *l)
 		p->q = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->q));
 		p->out = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->out));
 		p->n_kv = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->n_kv));
+		p->from = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->from));
 		p->state = layout_bytes(l, Z5_ATTN_QUERIES * 2 * sizeof(*p->state));
+		p->sinks = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->sinks));
 	}
 	s->logits = layout_bytes(l, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
 	layout_buf(l, &s->rows, Z5_LOGITS_ROWS < n ? Z5_LOGITS_ROWS : n, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
+}
+
+/* LongRoPE has one set of divisors for contexts up to the original one and another beyond. */
+static void session_angles(struct zen5rt_session *s)
+{
+	const struct zen5rt_model *m = s->m;
+	const float *longrope = s->n_ctx > m->h.rope.n_ctx_orig ? m->rope_long : m->rope_short;
+	const unsigned int fp = z5_fp_enter();
+
+	for (int i = 0; i < Z5_ROPE_SETS; i++)
+		s->magnitude[i] = z5_rope_angles(&m->h.rope, (enum z5_rope_set)i,
+						 m->rope_factors ? m->rope_factors : longrope, s->angle[i]);
+	z5_fp_leave(fp);
 }
 
 int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_params *params,
@@ -202,6 +221,7 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 		goto err_free;
 	l = (struct layout){ .base = s->scratch.addr };
 	session_layout(s, &l);
+	session_angles(s);
 	*out = s;
 	return 0;
 

@@ -67,9 +67,9 @@ struct z5_private {
 	struct z5_acts acts;
 	const float **q;	/* pointers for struct z5_attn, ATTN_QUERIES of each */
 	float **out;
-	uint32_t *n_kv;
-	float *state;
 	struct z5_moe_private moe;
+	uint32_t *n_kv, *from;
+	float *state, *sinks;
 	struct z5_acts head;	/* Z5_MLA_TOKENS inputs of one head's k_b or v_b */
 };
 
@@ -88,7 +88,9 @@ struct zen5rt_session {
 	struct z5_buf q, k, v, att;	/* heads of queries, keys, values; attention's result */
 	struct z5_buf y;		/* product to be added to x */
 	struct z5_buf gate, up;
-	struct z5_buf cs;		/* cosines and sines of each token's position */
+	struct z5_buf cs[Z5_ROPE_SETS];	/* cosines and sines of each token's position */
+	double *angle[Z5_ROPE_SETS];	/* what a position adds to each rotary pair's */
+	double magnitude[Z5_ROPE_SETS];
 	struct z5_acts acts;
 	struct z5_moe_scratch moe;
 	struct z5_mla_scratch mla;
