@@ -28,6 +28,9 @@
  *        group, 16 half-precision scales a block.
  *  Q4_0  blocks of 32: 4 lines, line j has quad j in the low and quad j + 4 in the high nibbles
  *        (weight + 8); scales as Q8_0.
+ *  Q4_1  blocks of 32, 5 lines each: 4 lines as Q4_0 (the weight as it is), 1 line: 16 d, 16 m (halves).
+ *  Q5_0  blocks of 32, 5 lines each: 4 lines of nibbles and 1 of fifth bits (weight + 16), see below; scales as Q8_0.
+ *  Q5_1  blocks of 32, 6 lines each: 5 as Q5_0 (the weight as it is), 1 line: 16 d, 16 m.
  *  Q4_K  blocks of 256, 36 lines each: 32 lines of nibbles (line 8i + j: quad j of sub-block 2i low, of
  *        sub-block 2i + 1 high; a sub-block is 32 columns), 3 lines of 6-bit scales and minima (the 12
  *        bytes of GGUF, bytes 2p and 2p + 1 of row r at 32p + 2r), 1 line: 16 d, 16 dmin (halves).
@@ -35,6 +38,20 @@
  *        quad j of the half low, quad j + 16 high), 16 lines of high bits (line 8h + j: bits 2p, 2p+1 are
  *        those of quad j + 8p of the half), 4 lines of int8 scales (sub-blocks of 16 columns; those of
  *        2p and 2p + 1 for row r at 32p + 2r); after all blocks of the group 16 halves d a block.
+ *  Q5_K  blocks of 256, 44 lines each: 32 lines of nibbles in the order of Q4_K, 8 lines of fifth bits (line j: those
+ *        of quad j of all sub-blocks), 4 lines as Q4_K.
+ *  Q2_K  blocks of 256, 21 lines each: 16 lines of weights (line 8h + j, h the half of 128 columns: bits 2p, 2p + 1
+ *        are quad j + 8p of the half), 4 lines: bytes of scale (low nibble) and minimum (high) for sub-blocks of 16
+ *        columns, those of 2p and 2p + 1 for row r at 32p + 2r; 1 line: 16 d, 16 dmin.
+ *  Q3_K  blocks of 256, 28 lines each: 16 lines with two of a weight's three bits (weight + 4) in the order of Q2_K,
+ *        8 lines with the third (line j, bits 4h .. 4h + 3: quads j, j + 16, j + 8, j + 24 of half h), which is the
+ *        highest of quads j and j + 8, the lowest of j + 16 and j + 24; 4 lines of int8 scales as Q6_K (the file has
+ *        6 bits: 3.6 % more to read, nothing to unpack); after all blocks of the group 16 halves d a block.
+ *
+ * Five bits in a nibble and a bit: of the quad in low nibbles the fifth is the highest bit, of the quad in high nibbles
+ * it is the lowest, and the two lie side by side, the former above: pair i of a line (i counts nibble lines, or
+ * sub-blocks by two) in bits 2i + 1 and 2i. One shift puts both where their nibbles need them, and the high quad is
+ * used in place, 8 times too large, where that is divided out of a sum. Q3_K's third bits serve the same end.
  *
  * A "word" of a line is a row's 4 bytes of it, row r at 4r.
  *
@@ -60,6 +77,7 @@
  */
 enum z5_type {
 	Z5_F32, Z5_F16, Z5_BF16, Z5_Q8_0, Z5_Q4_0, Z5_Q4_K, Z5_Q6_K,
+	Z5_Q4_1, Z5_Q5_0, Z5_Q5_1, Z5_Q2_K, Z5_Q3_K, Z5_Q5_K,
 	Z5_IQ4_NL, Z5_IQ4_XS, Z5_MXFP4,
 	Z5_IQ2_XXS, Z5_IQ2_XS, Z5_IQ2_S, Z5_IQ3_XXS, Z5_IQ3_S, Z5_IQ1_S, Z5_IQ1_M,
 	Z5_N_TYPES

@@ -10,6 +10,12 @@ void z5_kernels_avx2(struct z5_kernels *k)
 	k->matmul[Z5_Q4_0] = z5_avx2_matmul_q4_0;
 	k->matmul[Z5_Q4_K] = z5_avx2_matmul_q4_k;
 	k->matmul[Z5_Q6_K] = z5_avx2_matmul_q6_k;
+	k->matmul[Z5_Q4_1] = z5_avx2_matmul_q4_1;
+	k->matmul[Z5_Q5_0] = z5_avx2_matmul_q5_0;
+	k->matmul[Z5_Q5_1] = z5_avx2_matmul_q5_1;
+	k->matmul[Z5_Q2_K] = z5_avx2_matmul_q2_k;
+	k->matmul[Z5_Q3_K] = z5_avx2_matmul_q3_k;
+	k->matmul[Z5_Q5_K] = z5_avx2_matmul_q5_k;
 	k->matmul[Z5_IQ4_NL] = z5_avx2_matmul_iq4_nl;
 	k->matmul[Z5_IQ4_XS] = z5_avx2_matmul_iq4_xs;
 	k->matmul[Z5_MXFP4] = z5_avx2_matmul_mxfp4;

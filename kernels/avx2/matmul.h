@@ -6,6 +6,9 @@
  *
  *  Q4_0, Q4_K  weights 0..15: 2 * 15 * 127 = 3810 a quad, 8 quads 30480 < 32767. So a block, or
  *              sub-block, of 32 columns is summed in 16 bits and widened once.
+ *  Q5_0, Q5_1, Q5_K
+ *              weights 0..31: 2 * 31 * 127 = 7874 a quad, 4 quads 31496 < 32767.
+ *  Q2_K, Q3_K  weights 0..7: 2 * 7 * 127 = 1778 a quad, the 4 quads of a sub-block 7112 < 32767.
  *  Q6_K        weights 0..63: 2 * 63 * 127 = 16002 a quad, 2 quads 32004 < 32767.
  *  Q8_0        |w| by x with the sign of w, |w| 128 at most: 2 * 128 * 127 = 32512 < 32767, 1 quad.
  *
@@ -45,6 +48,32 @@ AVX2_INLINE struct rows masked(struct rows w, int shift, int mask)
 		w.hi = _mm256_srli_epi16(w.hi, shift);
 	}
 	return (struct rows){ _mm256_and_si256(w.lo, m), _mm256_and_si256(w.hi, m) };
+}
+
+/* Bits of a under mask_a, those of b under mask_b. */
+AVX2_INLINE struct rows merged(struct rows a, int mask_a, struct rows b, int mask_b)
+{
+	a = masked(a, 0, mask_a);
+	b = masked(b, 0, mask_b);
+	return (struct rows){ _mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi) };
+}
+
+AVX2_INLINE struct rows up16(struct rows a, const int by)
+{
+	return (struct rows){ _mm256_slli_epi16(a.lo, by), _mm256_slli_epi16(a.hi, by) };
+}
+
+AVX2_INLINE struct rows down16(struct rows a, const int by)
+{
+	return (struct rows){ _mm256_srli_epi16(a.lo, by), _mm256_srli_epi16(a.hi, by) };
+}
+
+/* Five bits: the low and the high quads of a line of nibbles, pair i of the fifth bits with them (see kernels.h). */
+AVX2_INLINE void five(struct rows q, struct rows fifth, const int i, struct rows *low, struct rows *high)
+{
+	fifth = i < 2 ? up16(fifth, 3 - 2 * i) : down16(fifth, 2 * i - 3);
+	*low = merged(q, 0x0f, fifth, 0x10);
+	*high = down16(merged(q, 0xf0, fifth, 0x08), 3);
 }
 
 /* Unsigned w times one quad of x for all rows, as pairs of 16 bits. */

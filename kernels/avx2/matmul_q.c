@@ -2,6 +2,20 @@
 /* Products with blocks of 32 columns. nt is a constant wherever tiles are inlined. */
 #include "matmul.h"
 
+/* What block b adds to a token's sums: its weights are stored + bias, or, with bias 0, have minima at dw + 32. */
+AVX2_INLINE void block32(struct sums *acc, const uint8_t *dw, const uint8_t *x, size_t k, size_t b,
+			 struct rows isum, const int bias)
+{
+	const float *dx = (const void *)(x + z5_q8_32_d(k));
+	const int32_t *nsum = (const void *)(x + z5_q8_32_nsum(k));
+
+	if (bias)
+		isum = add32(isum, both(_mm256_set1_epi32(bias * nsum[b])));
+	block(acc, halves(dw), dx[b], isum);
+	if (!bias)
+		block_less(acc, halves(dw + 32), dx[b], both(_mm256_set1_epi32(nsum[b])));
+}
+
 AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, size_t k,
 			   const uint8_t *x, size_t x_stride)
 {
@@ -42,17 +56,19 @@ AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, siz
 	}
 }
 
-AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			   const uint8_t *x, size_t x_stride)
+/* A block of nibbles. Without a minimum they are stored + 8; with one, a line of d and m follows. */
+AVX2_INLINE void tile_four(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride, const int min)
 {
 	const struct rows one = both(_mm256_set1_epi16(1));
-	const uint8_t *dw = w + k / 32 * 256;
+	const uint8_t *dw = min ? w + 256 : w + k / 32 * 256;
+	const size_t size = min ? 320 : 256;
 
-	for (size_t b = 0; b < k / 32; b++, w += 256, dw += 32) {
+	for (size_t b = 0; b < k / 32; b++, w += size, dw += min ? size : 32) {
 		struct rows sum[TILE];
 
 		if (nt == 1)
-			ahead(w, 4);
+			ahead(w, (int)(size / 64));
 		for (int t = 0; t < nt; t++)
 			sum[t] = both(_mm256_setzero_si256());
 		for (int j = 0; j < 4; j++) {
@@ -67,16 +83,70 @@ AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, siz
 				sum[t] = add16(sum[t], pairs(high, q + 16));
 			}
 		}
-		for (int t = 0; t < nt; t++) {
-			const uint8_t *a = x + (size_t)t * x_stride;
-			const float *dx = (const void *)(a + z5_q8_32_d(k));
-			const int32_t *nsum = (const void *)(a + z5_q8_32_nsum(k));
-
-			block(&acc[t], halves(dw), dx[b],
-			      add32(widen(sum[t], one), both(_mm256_set1_epi32(8 * nsum[b]))));
-		}
+		for (int t = 0; t < nt; t++)
+			block32(&acc[t], dw, x + (size_t)t * x_stride, k, b, widen(sum[t], one), min ? 0 : 8);
 	}
+}
+
+AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
+{
+	tile_four(nt, acc, w, k, x, x_stride, 0);
+}
+
+AVX2_INLINE void tile_q4_1(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
+{
+	tile_four(nt, acc, w, k, x, x_stride, 1);
+}
+
+/* The same with five bits, stored + 16. */
+AVX2_INLINE void tile_five(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride, const int min)
+{
+	const struct rows one = both(_mm256_set1_epi16(1));
+	const uint8_t *dw = min ? w + 320 : w + k / 32 * 320;
+	const size_t size = min ? 384 : 320;
+
+	for (size_t b = 0; b < k / 32; b++, w += size, dw += min ? size : 32) {
+		struct rows sum[2][TILE], fifth = line(w + 256);
+
+		if (nt == 1)
+			ahead(w, (int)(size / 64));
+		for (int t = 0; t < nt; t++)
+			sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
+		for (int j = 0; j < 4; j++) {
+			struct rows low, high;
+
+			five(line(w + 64 * j), fifth, j, &low, &high);
+			for (int t = 0; t < nt; t++) {
+				const int8_t *q =
+					(const int8_t *)x + (size_t)t * x_stride + 32 * b + 4 * j;
+
+				sum[0][t] = add16(sum[0][t], pairs(low, q));
+				sum[1][t] = add16(sum[1][t], pairs(high, q + 16));
+			}
+		}
+		for (int t = 0; t < nt; t++)
+			block32(&acc[t], dw, x + (size_t)t * x_stride, k, b,
+				add32(widen(sum[0][t], one), widen(sum[1][t], one)), min ? 0 : 16);
+	}
+}
+
+AVX2_INLINE void tile_q5_0(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
+{
+	tile_five(nt, acc, w, k, x, x_stride, 0);
+}
+
+AVX2_INLINE void tile_q5_1(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
+{
+	tile_five(nt, acc, w, k, x, x_stride, 1);
 }
 
 MATMUL(Z5_Q8_0, q8_0)
 MATMUL(Z5_Q4_0, q4_0)
+MATMUL(Z5_Q4_1, q4_1)
+MATMUL(Z5_Q5_0, q5_0)
+MATMUL(Z5_Q5_1, q5_1)

@@ -41,10 +41,10 @@ AVX512_INLINE void tile_store(float *y, size_t ys, const __m512 *acc, const int 
 }
 
 /*
- * s + the 32 columns in v times those at q. For a lone token in two chains: with no other work between them, eight
- * vpdpbusd that wait for each other are what the core would wait for.
+ * s + the 32 columns in v times those at q, of which v[4] and above are 1 << up times too large. For a lone token in
+ * two chains: with no other work between them, eight vpdpbusd that wait for each other are what the core would wait for.
  */
-AVX512_INLINE __m512i dot32(__m512i s, const __m512i *v, const uint8_t *q, const int nt)
+AVX512_INLINE __m512i dot32_up(__m512i s, const __m512i *v, const uint8_t *q, const int up, const int nt)
 {
 	__m512i s1 = _mm512_setzero_si512();
 
@@ -53,11 +53,60 @@ AVX512_INLINE __m512i dot32(__m512i s, const __m512i *v, const uint8_t *q, const
 			s = _mm512_dpbusd_epi32(s, v[j], avx512_quad(q + 4 * j));
 		return s;
 	}
-	for (int j = 0; j < 8; j += 2) {
+	for (int j = 0; j < 4; j++) {
 		s = _mm512_dpbusd_epi32(s, v[j], avx512_quad(q + 4 * j));
-		s1 = _mm512_dpbusd_epi32(s1, v[j + 1], avx512_quad(q + 4 * j + 4));
+		s1 = _mm512_dpbusd_epi32(s1, v[j + 4], avx512_quad(q + 4 * j + 16));
 	}
-	return _mm512_add_epi32(s, s1);
+	return _mm512_add_epi32(s, up ? _mm512_srai_epi32(s1, up) : s1);
+}
+
+AVX512_INLINE __m512i dot32(__m512i s, const __m512i *v, const uint8_t *q, const int nt)
+{
+	return dot32_up(s, v, q, 0, nt);
+}
+
+/*
+ * Fifth bits of a line (see kernels.h) moved to where pair i of nibbles needs them: bit 4 for the low, bit 3 for the
+ * high one. The result of low_five() is the weight, that of high_five() 8 times the weight.
+ */
+AVX512_INLINE __m512i fifth_bits(__m512i h, const int i)
+{
+	h = i == 0 ? _mm512_slli_epi16(h, 3) : i == 1 ? _mm512_slli_epi16(h, 1) :
+	    i == 2 ? _mm512_srli_epi16(h, 1) : _mm512_srli_epi16(h, 3);
+	return _mm512_and_si512(h, _mm512_set1_epi8(0x18));
+}
+
+/* Bits of a where mask has them set, of b elsewhere. */
+AVX512_INLINE __m512i choose(__m512i mask, __m512i a, __m512i b)
+{
+	return _mm512_ternarylogic_epi32(mask, a, b, 0xca);
+}
+
+AVX512_INLINE __m512i low_five(__m512i nibbles, __m512i fifth)
+{
+	return choose(_mm512_set1_epi8(15), nibbles, fifth);
+}
+
+AVX512_INLINE __m512i high_five(__m512i nibbles, __m512i fifth)
+{
+	return choose(_mm512_set1_epi8(15), fifth, nibbles);
+}
+
+AVX512_INLINE __m512 scale_of(const uint8_t *xt, size_t at)
+{
+	return _mm512_set1_ps(*(const alias_f32 *)(xt + at));
+}
+
+/* acc = fma(d * dx, sum, acc): what a block adds */
+AVX512_INLINE __m512 block(__m512 acc, const uint8_t *d, __m512 dx, __m512i sum)
+{
+	return _mm512_fmadd_ps(_mm512_mul_ps(avx512_halves(d), dx), _mm512_cvtepi32_ps(sum), acc);
+}
+
+/* The same with a minus: what its minimum takes away. */
+AVX512_INLINE __m512 block_less(__m512 acc, const uint8_t *d, __m512 dx, __m512i sum)
+{
+	return _mm512_fnmadd_ps(_mm512_mul_ps(avx512_halves(d), dx), _mm512_cvtepi32_ps(sum), acc);
 }
 
 typedef void (*tile_fn)(TILE_ARGS);

@@ -148,6 +148,151 @@ static void row_q4_0(float *dst, const void *w, size_t row, size_t k)
 	}
 }
 
+/* ---- Q4_1: file block d, m, nibbles[16] ---- */
+
+#define Q4_1_BLOCK (5 * 64)
+
+static size_t group_q4_1(size_t k)
+{
+	return k / 32 * Q4_1_BLOCK;
+}
+
+static void pack_q4_1(void *dst, const void *src, unsigned int n_rows, size_t k)
+{
+	size_t nb = k / 32;
+
+	if (n_rows < Z5_GROUP)
+		memset(dst, 0, group_q4_1(k));
+	for (unsigned int r = 0; r < n_rows; r++) {
+		const uint8_t *s = (const uint8_t *)src + r * nb * 20;
+		uint8_t *o = dst;
+
+		for (size_t b = 0; b < nb; b++, s += 20, o += Q4_1_BLOCK) {
+			spread(o, s + 4, r, 4, 0);
+			memcpy(o + 4 * 64 + 2 * r, s, 2);
+			memcpy(o + 4 * 64 + 32 + 2 * r, s + 2, 2);
+		}
+	}
+}
+
+static void row_q4_1(float *dst, const void *w, size_t row, size_t k)
+{
+	const uint8_t *o = (const uint8_t *)w + row / Z5_GROUP * group_q4_1(k);
+	unsigned int r = row % Z5_GROUP;
+
+	for (size_t b = 0; b < k / 32; b++, o += Q4_1_BLOCK, dst += 32) {
+		float d = z5_f16(load16(o + 4 * 64 + 2 * r)), m = z5_f16(load16(o + 4 * 64 + 32 + 2 * r));
+
+		for (unsigned int i = 0; i < 16; i++) {
+			uint8_t q = o[i / 4 * 64 + 4 * r + i % 4];
+
+			dst[i] = d * (float)(q & 15) + m;
+			dst[i + 16] = d * (float)(q >> 4) + m;
+		}
+	}
+}
+
+/* ---- Q5_0, Q5_1: file block d, m of Q5_1, a word of fifth bits (bit i for column i), nibbles[16] ---- */
+
+static void pack_five(uint8_t *o, const uint8_t *s, unsigned int r)
+{
+	uint32_t high = load32(s);
+
+	s += 4;
+	memset(o + 4 * 64 + 4 * r, 0, 4);
+	for (unsigned int i = 0; i < 16; i++)
+		put_five(o + i / 4 * 64 + 4 * r + i % 4, o + 4 * 64 + 4 * r + i % 4, i / 4,
+			 (s[i] & 15) | (high >> i & 1) << 4, s[i] >> 4 | (high >> (i + 16) & 1) << 4);
+}
+
+static void unpack_five(uint8_t *v, const uint8_t *o, unsigned int r)
+{
+	for (unsigned int i = 0; i < 16; i++) {
+		uint8_t q = o[i / 4 * 64 + 4 * r + i % 4], fifth = o[4 * 64 + 4 * r + i % 4];
+
+		v[i] = (uint8_t)low_five(q, fifth, i / 4);
+		v[i + 16] = (uint8_t)high_five(q, fifth, i / 4);
+	}
+}
+
+#define Q5_0_BLOCK (5 * 64)
+
+static size_t group_q5_0(size_t k)
+{
+	return k / 32 * Q5_0_BLOCK + Z5_ALIGN64(k / 32 * 32);
+}
+
+static void pack_q5_0(void *dst, const void *src, unsigned int n_rows, size_t k)
+{
+	size_t nb = k / 32;
+	uint8_t *d = (uint8_t *)dst + nb * Q5_0_BLOCK;
+
+	if (n_rows < Z5_GROUP)
+		memset(dst, 0, nb * Q5_0_BLOCK);
+	memset(d, 0, Z5_ALIGN64(nb * 32));
+	for (unsigned int r = 0; r < n_rows; r++) {
+		const uint8_t *s = (const uint8_t *)src + r * nb * 22;
+
+		for (size_t b = 0; b < nb; b++, s += 22) {
+			memcpy(d + b * 32 + r * 2, s, 2);
+			pack_five((uint8_t *)dst + b * Q5_0_BLOCK, s + 2, r);
+		}
+	}
+}
+
+static void row_q5_0(float *dst, const void *w, size_t row, size_t k)
+{
+	const uint8_t *o = (const uint8_t *)w + row / Z5_GROUP * group_q5_0(k);
+	const uint8_t *d = o + k / 32 * Q5_0_BLOCK + row % Z5_GROUP * 2;
+	uint8_t v[32];
+
+	for (size_t b = 0; b < k / 32; b++, o += Q5_0_BLOCK, dst += 32) {
+		unpack_five(v, o, row % Z5_GROUP);
+		for (unsigned int i = 0; i < 32; i++)
+			dst[i] = z5_f16(load16(d + b * 32)) * (float)(v[i] - 16);
+	}
+}
+
+#define Q5_1_BLOCK (6 * 64)
+
+static size_t group_q5_1(size_t k)
+{
+	return k / 32 * Q5_1_BLOCK;
+}
+
+static void pack_q5_1(void *dst, const void *src, unsigned int n_rows, size_t k)
+{
+	size_t nb = k / 32;
+
+	if (n_rows < Z5_GROUP)
+		memset(dst, 0, group_q5_1(k));
+	for (unsigned int r = 0; r < n_rows; r++) {
+		const uint8_t *s = (const uint8_t *)src + r * nb * 24;
+		uint8_t *o = dst;
+
+		for (size_t b = 0; b < nb; b++, s += 24, o += Q5_1_BLOCK) {
+			pack_five(o, s + 4, r);
+			memcpy(o + 5 * 64 + 2 * r, s, 2);
+			memcpy(o + 5 * 64 + 32 + 2 * r, s + 2, 2);
+		}
+	}
+}
+
+static void row_q5_1(float *dst, const void *w, size_t row, size_t k)
+{
+	const uint8_t *o = (const uint8_t *)w + row / Z5_GROUP * group_q5_1(k);
+	unsigned int r = row % Z5_GROUP;
+	uint8_t v[32];
+
+	for (size_t b = 0; b < k / 32; b++, o += Q5_1_BLOCK, dst += 32) {
+		float d = z5_f16(load16(o + 5 * 64 + 2 * r)), m = z5_f16(load16(o + 5 * 64 + 32 + 2 * r));
+
+		unpack_five(v, o, r);
+		for (unsigned int i = 0; i < 32; i++)
+			dst[i] = d * (float)v[i] + m;
+	}
+}
+
 #define PACKED(name) z5_group_##name, z5_pack_##name, z5_row_##name
 
 const struct z5_type_ops z5_types[Z5_N_TYPES] = {
@@ -158,6 +303,12 @@ const struct z5_type_ops z5_types[Z5_N_TYPES] = {
 	[Z5_Q4_0] = { "Q4_0",  2,  32,  18, Z5_ACT_Q8_32,  group_q4_0, pack_q4_0, row_q4_0 },
 	[Z5_Q4_K] = { "Q4_K", 12, 256, 144, Z5_ACT_Q8_256, PACKED(q4_k) },
 	[Z5_Q6_K] = { "Q6_K", 14, 256, 210, Z5_ACT_Q8_256, PACKED(q6_k) },
+	[Z5_Q4_1] = { "Q4_1",  3,  32,  20, Z5_ACT_Q8_32,  group_q4_1, pack_q4_1, row_q4_1 },
+	[Z5_Q5_0] = { "Q5_0",  6,  32,  22, Z5_ACT_Q8_32,  group_q5_0, pack_q5_0, row_q5_0 },
+	[Z5_Q5_1] = { "Q5_1",  7,  32,  24, Z5_ACT_Q8_32,  group_q5_1, pack_q5_1, row_q5_1 },
+	[Z5_Q2_K] = { "Q2_K", 10, 256,  84, Z5_ACT_Q8_256, PACKED(q2_k) },
+	[Z5_Q3_K] = { "Q3_K", 11, 256, 110, Z5_ACT_Q8_256, PACKED(q3_k) },
+	[Z5_Q5_K] = { "Q5_K", 13, 256, 176, Z5_ACT_Q8_256, PACKED(q5_k) },
 	[Z5_IQ4_NL] = { "IQ4_NL", 20,  32,  18, Z5_ACT_Q8_32,  PACKED(iq4_nl) },
 	[Z5_IQ4_XS] = { "IQ4_XS", 23, 256, 136, Z5_ACT_Q8_256, PACKED(iq4_xs) },
 	[Z5_MXFP4]  = { "MXFP4",  39,  32,  17, Z5_ACT_Q8_32,  PACKED(mxfp4) },

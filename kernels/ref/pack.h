@@ -51,13 +51,48 @@ static inline void scale_q4_k(const uint8_t *scales, unsigned int r, unsigned in
 #undef B
 }
 
+/* Five bits a weight: lo and hi into the nibbles of *q and pair i of the fifth bits. */
+static inline void put_five(uint8_t *q, uint8_t *fifth, unsigned int i, unsigned int lo, unsigned int hi)
+{
+	*q = (uint8_t)((lo & 15) | hi >> 1 << 4);
+	*fifth |= (uint8_t)((lo >> 4) << (2 * i + 1) | (hi & 1) << 2 * i);
+}
+
+static inline int low_five(uint8_t q, uint8_t fifth, unsigned int i)
+{
+	return (q & 15) | (fifth >> (2 * i + 1) & 1) << 4;
+}
+
+static inline int high_five(uint8_t q, uint8_t fifth, unsigned int i)
+{
+	return q >> 4 << 1 | (fifth >> 2 * i & 1);
+}
+
+/* Q3_K: where the third bit of quads 8p .. 8p + 7 of half h is. */
+static inline unsigned int third_bit(unsigned int h, unsigned int p)
+{
+	return 4 * h + p % 2 * 2 + p / 2;
+}
+
+/* Its weight + 4 for column i of a block, from the lines of row r. */
+static inline int get_three(const uint8_t *o, unsigned int r, unsigned int i)
+{
+	unsigned int at = i % 32 / 4 * 64 + 4 * r + i % 4, h = i / 128, p = i % 128 / 32;
+	int two = o[h * 512 + at] >> 2 * p & 3, third = o[16 * 64 + at] >> third_bit(h, p) & 1;
+
+	return p < 2 ? two | third << 2 : two << 1 | third;
+}
+
 /* The three functions of struct z5_type_ops for types that have a file of their own. */
 #define Z5_PACKED(name)								\
 size_t z5_group_##name(size_t k);						\
 void z5_pack_##name(void *dst, const void *src, unsigned int n_rows, size_t k);	\
 void z5_row_##name(float *dst, const void *w, size_t row, size_t k)
 
+Z5_PACKED(q2_k);
+Z5_PACKED(q3_k);
 Z5_PACKED(q4_k);
+Z5_PACKED(q5_k);
 Z5_PACKED(q6_k);
 Z5_PACKED(iq4_nl);
 Z5_PACKED(iq4_xs);

@@ -2,6 +2,125 @@
 /* K-quants packed and unpacked. Block formats: the k-quants pull request (llama.cpp#1684). */
 #include "pack.h"
 
+/* ---- Q2_K: file block scales[16], weights[64], d, dmin ---- */
+
+#define Q2_K_BLOCK (21 * 64)
+
+size_t z5_group_q2_k(size_t k)
+{
+	return k / 256 * Q2_K_BLOCK;
+}
+
+void z5_pack_q2_k(void *dst, const void *src, unsigned int n_rows, size_t k)
+{
+	size_t nb = k / 256;
+
+	if (n_rows < Z5_GROUP)
+		memset(dst, 0, z5_group_q2_k(k));
+	for (unsigned int r = 0; r < n_rows; r++) {
+		const uint8_t *s = (const uint8_t *)src + r * nb * 84;
+		uint8_t *o = dst;
+
+		for (size_t b = 0; b < nb; b++, s += 84, o += Q2_K_BLOCK) {
+			spread(o, s + 16, r, 16, 0);
+			for (int p = 0; p < 8; p++)
+				memcpy(o + 16 * 64 + 32 * p + 2 * r, s + 2 * p, 2);
+			memcpy(o + 20 * 64 + 2 * r, s + 80, 2);
+			memcpy(o + 20 * 64 + 32 + 2 * r, s + 82, 2);
+		}
+	}
+}
+
+void z5_row_q2_k(float *dst, const void *w, size_t row, size_t k)
+{
+	const uint8_t *o = (const uint8_t *)w + row / Z5_GROUP * z5_group_q2_k(k);
+	unsigned int r = row % Z5_GROUP;
+
+	for (size_t b = 0; b < k / 256; b++, o += Q2_K_BLOCK, dst += 256) {
+		float d = z5_f16(load16(o + 20 * 64 + 2 * r));
+		float dmin = z5_f16(load16(o + 20 * 64 + 32 + 2 * r));
+
+		for (unsigned int i = 0; i < 256; i++) {
+			int q = o[(i / 128 * 8 + i % 32 / 4) * 64 + 4 * r + i % 4] >> i % 128 / 32 * 2 & 3;
+			uint8_t sc = o[16 * 64 + i / 32 * 32 + 2 * r + i / 16 % 2];
+
+			dst[i] = d * (float)(sc & 15) * (float)q - dmin * (float)(sc >> 4);
+		}
+	}
+}
+
+/* ---- Q3_K: file block third bits[32], two bits[64], scales[12], d ---- */
+
+#define Q3_K_BLOCK (28 * 64)
+
+size_t z5_group_q3_k(size_t k)
+{
+	return k / 256 * Q3_K_BLOCK + Z5_ALIGN64(k / 256 * 32);
+}
+
+/* A row of a block: columns i, i + 32, i + 64 and i + 96 of a half share a byte, all eight of both halves a byte of bits. */
+static void pack_three(uint8_t *o, const uint8_t *s, unsigned int r)
+{
+	for (unsigned int i = 0; i < 32; i++) {
+		uint8_t *third = o + (16 + i / 4) * 64 + 4 * r + i % 4;
+
+		*third = 0;
+		for (unsigned int h = 0; h < 2; h++) {
+			uint8_t *q = o + (8 * h + i / 4) * 64 + 4 * r + i % 4;
+
+			*q = 0;
+			for (unsigned int p = 0; p < 4; p++) {
+				unsigned int v = (s[32 + 32 * h + i] >> 2 * p & 3) | (s[i] >> (4 * h + p) & 1) << 2;
+
+				*q |= (uint8_t)((p < 2 ? v & 3 : v >> 1) << 2 * p);
+				*third |= (uint8_t)((p < 2 ? v >> 2 : v & 1) << third_bit(h, p));
+			}
+		}
+	}
+}
+
+/* Scale j is 6 bits, less 32: the low four in nibble j of bytes 0..7, low nibbles first, the rest in bytes 8..11. */
+static int8_t scale_q3_k(const uint8_t *s, unsigned int j)
+{
+	return (int8_t)(((s[j % 8] >> j / 8 * 4 & 15) | (s[8 + j % 4] >> j / 4 * 2 & 3) << 4) - 32);
+}
+
+void z5_pack_q3_k(void *dst, const void *src, unsigned int n_rows, size_t k)
+{
+	size_t nb = k / 256;
+	uint8_t *d = (uint8_t *)dst + nb * Q3_K_BLOCK;
+
+	if (n_rows < Z5_GROUP)
+		memset(dst, 0, nb * Q3_K_BLOCK);
+	memset(d, 0, Z5_ALIGN64(nb * 32));
+	for (unsigned int r = 0; r < n_rows; r++) {
+		const uint8_t *s = (const uint8_t *)src + r * nb * 110;
+		uint8_t *o = dst;
+
+		for (size_t b = 0; b < nb; b++, s += 110, o += Q3_K_BLOCK) {
+			pack_three(o, s, r);
+			for (unsigned int j = 0; j < 16; j++)
+				o[24 * 64 + j / 2 * 32 + 2 * r + j % 2] = (uint8_t)scale_q3_k(s + 96, j);
+			memcpy(d + b * 32 + 2 * r, s + 108, 2);
+		}
+	}
+}
+
+void z5_row_q3_k(float *dst, const void *w, size_t row, size_t k)
+{
+	const uint8_t *o = (const uint8_t *)w + row / Z5_GROUP * z5_group_q3_k(k);
+	unsigned int r = row % Z5_GROUP;
+	const uint8_t *d = o + k / 256 * Q3_K_BLOCK + 2 * r;
+
+	for (size_t b = 0; b < k / 256; b++, o += Q3_K_BLOCK, d += 32, dst += 256) {
+		for (unsigned int i = 0; i < 256; i++) {
+			int sc = (int8_t)o[24 * 64 + i / 32 * 32 + 2 * r + i / 16 % 2];
+
+			dst[i] = z5_f16(load16(d)) * (float)sc * (float)(get_three(o, r, i) - 4);
+		}
+	}
+}
+
 /* ---- Q4_K: file block d, dmin, scales[12], nibbles[128] ---- */
 
 #define Q4_K_BLOCK (36 * 64)
@@ -9,6 +128,15 @@
 size_t z5_group_q4_k(size_t k)
 {
 	return k / 256 * Q4_K_BLOCK;
+}
+
+/* The last 4 lines of a block: the head of the file's. */
+static void tail_q4_k(uint8_t *o, const uint8_t *s, unsigned int r)
+{
+	for (int p = 0; p < 6; p++)
+		memcpy(o + 32 * p + 2 * r, s + 4 + 2 * p, 2);
+	memcpy(o + 3 * 64 + 2 * r, s, 2);
+	memcpy(o + 3 * 64 + 32 + 2 * r, s + 2, 2);
 }
 
 void z5_pack_q4_k(void *dst, const void *src, unsigned int n_rows, size_t k)
@@ -23,10 +151,7 @@ void z5_pack_q4_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 
 		for (size_t b = 0; b < nb; b++, s += 144, o += Q4_K_BLOCK) {
 			spread(o, s + 16, r, 32, 0);
-			for (int p = 0; p < 6; p++)
-				memcpy(o + 32 * 64 + 32 * p + 2 * r, s + 4 + 2 * p, 2);
-			memcpy(o + 35 * 64 + 2 * r, s, 2);
-			memcpy(o + 35 * 64 + 32 + 2 * r, s + 2, 2);
+			tail_q4_k(o + 32 * 64, s, r);
 		}
 	}
 }
@@ -46,6 +171,64 @@ void z5_row_q4_k(float *dst, const void *w, size_t row, size_t k)
 			scale_q4_k(o + 32 * 64, r, s, &sc, &m);
 			for (unsigned int i = 0; i < 32; i++) {
 				int q = o[(s / 2 * 8 + i / 4) * 64 + 4 * r + i % 4] >> (s % 2 * 4) & 15;
+
+				dst[s * 32 + i] = d * (float)sc * (float)q - dmin * (float)m;
+			}
+		}
+	}
+}
+
+/* ---- Q5_K: file block d, dmin, scales[12], fifth bits[32] (bit s for sub-block s), nibbles[128] ---- */
+
+#define Q5_K_BLOCK (44 * 64)
+
+size_t z5_group_q5_k(size_t k)
+{
+	return k / 256 * Q5_K_BLOCK;
+}
+
+void z5_pack_q5_k(void *dst, const void *src, unsigned int n_rows, size_t k)
+{
+	size_t nb = k / 256;
+
+	if (n_rows < Z5_GROUP)
+		memset(dst, 0, z5_group_q5_k(k));
+	for (unsigned int r = 0; r < n_rows; r++) {
+		const uint8_t *s = (const uint8_t *)src + r * nb * 176;
+		uint8_t *o = dst;
+
+		for (size_t b = 0; b < nb; b++, s += 176, o += Q5_K_BLOCK) {
+			for (unsigned int i = 0; i < 32; i++) {
+				unsigned int at = i / 4 * 64 + 4 * r + i % 4, high = s[16 + i];
+				uint8_t *fifth = o + 32 * 64 + at;
+
+				*fifth = 0;
+				for (unsigned int p = 0; p < 4; p++, high >>= 2)
+					put_five(o + p * 512 + at, fifth, p,
+						 (s[48 + 32 * p + i] & 15) | (high & 1) << 4,
+						 s[48 + 32 * p + i] >> 4 | (high & 2) << 3);
+			}
+			tail_q4_k(o + 40 * 64, s, r);
+		}
+	}
+}
+
+void z5_row_q5_k(float *dst, const void *w, size_t row, size_t k)
+{
+	const uint8_t *o = (const uint8_t *)w + row / Z5_GROUP * z5_group_q5_k(k);
+	unsigned int r = row % Z5_GROUP;
+
+	for (size_t b = 0; b < k / 256; b++, o += Q5_K_BLOCK, dst += 256) {
+		float d = z5_f16(load16(o + 43 * 64 + 2 * r));
+		float dmin = z5_f16(load16(o + 43 * 64 + 32 + 2 * r));
+
+		for (unsigned int s = 0; s < 8; s++) {
+			int sc, m;
+
+			scale_q4_k(o + 40 * 64, r, s, &sc, &m);
+			for (unsigned int i = 0; i < 32; i++) {
+				unsigned int at = i / 4 * 64 + 4 * r + i % 4;
+				int q = (s % 2 ? high_five : low_five)(o[s / 2 * 512 + at], o[32 * 64 + at], s / 2);
 
 				dst[s * 32 + i] = d * (float)sc * (float)q - dmin * (float)m;
 			}

@@ -159,6 +159,38 @@ void fill_weights(uint8_t *p, enum z5_type type, size_t rows, size_t k, unsigned
 				   s);
 			put16(p + 208, scale_of(shape));
 			break;
+		case Z5_Q4_1:
+			put16(p, scale_of(shape));
+			put16(p + 2, scale_of(shape));
+			put_quanta(p + 4, 16, 0x00, 0xff, s);
+			break;
+		case Z5_Q5_0:
+			put16(p, scale_of(shape));
+			put_quanta(p + 2, 20, 0x00, 0xff, s);
+			break;
+		case Z5_Q5_1:
+			put16(p, scale_of(shape));
+			put16(p + 2, scale_of(shape));
+			put_quanta(p + 4, 20, 0x00, 0xff, s);
+			break;
+		case Z5_Q2_K:
+			put_quanta(p, 16, 0xff, 0xff, s);
+			put_quanta(p + 16, 64, 0x00, 0xff, s);
+			put16(p + 80, scale_of(shape));
+			put16(p + 82, scale_of(shape));
+			break;
+		case Z5_Q3_K:
+			put_quanta(p, 96, 0x00, 0xff, s);
+			/* the lowest scale, -32, is the largest */
+			put_quanta(p + 96, 12, 0x00, s == WEIGHT_MAX && rnd_below(2) ? 0x00 : 0xff, s);
+			put16(p + 108, scale_of(shape));
+			break;
+		case Z5_Q5_K:
+			put16(p, scale_of(shape));
+			put16(p + 2, scale_of(shape));
+			put_quanta(p + 4, 12, 0xff, 0xff, s == WEIGHT_ENDS ? WEIGHT_BITS : s);
+			put_quanta(p + 16, 160, 0x00, 0xff, s);
+			break;
 		case Z5_IQ4_NL:
 			put16(p, scale_of(shape));
 			put_quanta(p + 2, 16, 0x00, 0xff, s);

@@ -42,20 +42,91 @@ static double column_q4_0(const uint8_t *row, size_t i)
 	return half(b) * ((i % 32 < 16 ? v & 15 : v / 16) - 8);
 }
 
+/* get_scale_min_k4() of ggml-quants.c */
+static void scale_min_k4(const uint8_t *s, size_t j, int *sc, int *m)
+{
+	if (j < 4) {
+		*sc = s[j] % 64;
+		*m = s[j + 4] % 64;
+	} else {
+		*sc = s[j + 4] % 16 + s[j - 4] / 64 * 16;
+		*m = s[j + 4] / 16 + s[j] / 64 * 16;
+	}
+}
+
+/* Q4_1 (fifth NULL), Q5_1: d * q + m */
+static double column_affine(const uint8_t *b, const uint8_t *fifth, const uint8_t *q, size_t i)
+{
+	int v = i < 16 ? q[i] % 16 : q[i - 16] / 16;
+
+	if (fifth && (fifth[i / 8] >> i % 8 & 1))
+		v += 16;
+	return half(b) * v + half(b + 2);
+}
+
+static double column_q4_1(const uint8_t *row, size_t i)
+{
+	const uint8_t *b = row + i / 32 * 20;
+
+	return column_affine(b, NULL, b + 4, i % 32);
+}
+
+static double column_q5_1(const uint8_t *row, size_t i)
+{
+	const uint8_t *b = row + i / 32 * 24;
+
+	return column_affine(b, b + 4, b + 8, i % 32);
+}
+
+static double column_q5_0(const uint8_t *row, size_t i)
+{
+	const uint8_t *b = row + i / 32 * 22;
+	int v = b[6 + i % 16];
+
+	v = i % 32 < 16 ? v % 16 : v / 16;
+	return half(b) * (v + 16 * (b[2 + i % 32 / 8] >> i % 8 & 1) - 16);
+}
+
+static double column_q2_k(const uint8_t *row, size_t i)
+{
+	const uint8_t *b = row + i / 256 * 84, *q = b + 16 + i % 256 / 128 * 32;
+	int sc = b[i % 256 / 16];
+
+	return half(b + 80) * (sc % 16) * (q[i % 32] >> i % 128 / 32 * 2 & 3) - half(b + 82) * (sc / 16);
+}
+
+static double column_q3_k(const uint8_t *row, size_t i)
+{
+	const uint8_t *b = row + i / 256 * 110, *s = b + 96;
+	size_t j = i % 256 / 16;
+	int v = b[32 + i % 256 / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3;
+	/* the four words that dequantize_row_q3_K() makes of the twelve bytes, a byte of them at a time */
+	int sc = j < 8 ? s[j] % 16 : s[j - 8] / 16;
+
+	sc += (s[8 + j % 4] >> 2 * (j / 4)) % 4 * 16;
+	if (!(b[i % 32] >> i % 256 / 32 & 1))
+		v -= 4;
+	return half(b + 108) * (sc - 32) * v;
+}
+
+static double column_q5_k(const uint8_t *row, size_t i)
+{
+	const uint8_t *b = row + i / 256 * 176;
+	size_t j = i % 256 / 32;
+	int v = b[48 + j / 2 * 32 + i % 32], sc, m;
+
+	scale_min_k4(b + 4, j, &sc, &m);
+	v = (j % 2 ? v / 16 : v % 16) + 16 * (b[16 + i % 32] >> j & 1);
+	return half(b) * sc * v - half(b + 2) * m;
+}
+
 static double column_q4_k(const uint8_t *row, size_t i)
 {
-	const uint8_t *b = row + i / 256 * 144, *s = b + 4, *q = b + 16;
+	const uint8_t *b = row + i / 256 * 144, *q = b + 16;
 	size_t j = i % 256 / 32;
 	int v = q[j / 2 * 32 + i % 32], sc, m;
 
-	/* get_scale_min_k4() of ggml-quants.c */
-	if (j < 4) {
-		sc = s[j] % 64;
-		m = s[j + 4] % 64;
-	} else {
-		sc = s[j + 4] % 16 + s[j - 4] / 64 * 16;
-		m = s[j + 4] / 16 + s[j] / 64 * 16;
-	}
+	scale_min_k4(b + 4, j, &sc, &m);
 	return half(b) * sc * (j % 2 ? v / 16 : v % 16) - half(b + 2) * m;
 }
 
@@ -135,6 +206,20 @@ static float column(enum z5_type type, const uint8_t *row, size_t i)
 		return (float)column_q4_0(row, i);
 	case Z5_Q4_K:
 		return (float)column_q4_k(row, i);
+	case Z5_Q6_K:
+		return (float)column_q6_k(row, i);
+	case Z5_Q4_1:
+		return (float)column_q4_1(row, i);
+	case Z5_Q5_0:
+		return (float)column_q5_0(row, i);
+	case Z5_Q5_1:
+		return (float)column_q5_1(row, i);
+	case Z5_Q2_K:
+		return (float)column_q2_k(row, i);
+	case Z5_Q3_K:
+		return (float)column_q3_k(row, i);
+	case Z5_Q5_K:
+		return (float)column_q5_k(row, i);
 	case Z5_IQ2_XXS:
 	case Z5_IQ2_XS:
 	case Z5_IQ2_S:
@@ -150,7 +235,7 @@ static float column(enum z5_type type, const uint8_t *row, size_t i)
 	case Z5_MXFP4:
 		return (float)column_mxfp4(row, i);
 	default:
-		return (float)column_q6_k(row, i);
+		return NAN;
 	}
 }
 
