@@ -228,6 +228,12 @@ ZEN5RT_API int32_t zen5rt_vocab_bos(const struct zen5rt_vocab *vocab);
 ZEN5RT_API int32_t zen5rt_vocab_eos(const struct zen5rt_vocab *vocab);
 /* True for every token that ends an answer: EOS, end of turn and their kin. */
 ZEN5RT_API bool zen5rt_vocab_is_eog(const struct zen5rt_vocab *vocab, int32_t id);
+/*
+ * The chat template that the file carries, a Jinja program as text; NULL if it has none.
+ * The library does not run it.
+ */
+ZEN5RT_API const char *
+zen5rt_vocab_chat_template(const struct zen5rt_vocab *vocab);
 
 #define ZEN5RT_TOKENIZE_BOS	(1u << 0)	/* add BOS (EOS) where the model asks for it */
 #define ZEN5RT_TOKENIZE_SPECIAL	(1u << 1)	/* text of special tokens becomes the token */

@@ -123,6 +123,7 @@ struct zen5rt_vocab {
 	uint32_t *special;
 	uint32_t n_special;
 	uint32_t special_first[257];	/* where those that begin with a byte begin */
+	char *chat_template;		/* NULL: none */
 	struct z5_spm *spm;
 	struct z5_bpe *bpe;
 	struct z5_wpm *wpm;

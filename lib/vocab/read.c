@@ -254,6 +254,17 @@ static int read_flags(struct zen5rt_vocab *v, const struct gguf *g, struct zen5r
 	return r < 0 ? r : 0;
 }
 
+/* A template of another type, or one with a NUL in it, is none: no reason to refuse a model. */
+static int read_chat_template(struct zen5rt_vocab *v, const struct gguf *g)
+{
+	struct gguf_str s;
+
+	if (gguf_get_str(g, "tokenizer.chat_template", &s, NULL) != 1 || memchr(s.p, 0, s.len))
+		return 0;
+	v->chat_template = strndup(s.p, s.len);
+	return v->chat_template ? 0 : -ENOMEM;
+}
+
 /* Phi-3's tokenizer swallows white space after special tokens, and no key of the file says so. */
 static bool read_is_phi3(const struct gguf *g)
 {
@@ -303,6 +314,8 @@ int z5_vocab_read(const struct gguf *g, struct zen5rt_vocab **out, struct zen5rt
 		r = read_ids(v, g, err);
 	if (!r)
 		r = read_flags(v, g, err);
+	if (!r && read_chat_template(v, g))
+		r = read_oom(err);
 	if (!r && z5_special_init(v, v->kind == Z5_VOCAB_SPM && read_is_phi3(g)))
 		r = read_oom(err);
 	if (r) {

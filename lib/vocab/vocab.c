@@ -35,6 +35,7 @@ void zen5rt_vocab_free(struct zen5rt_vocab *v)
 	free(v->type);
 	free(v->flag);
 	free(v->special);
+	free(v->chat_template);
 	free(v);
 }
 
@@ -56,6 +57,11 @@ int32_t zen5rt_vocab_eos(const struct zen5rt_vocab *v)
 bool zen5rt_vocab_is_eog(const struct zen5rt_vocab *v, int32_t id)
 {
 	return id >= 0 && (uint32_t)id < v->n && v->flag[id] & Z5_TOKEN_EOG;
+}
+
+const char *zen5rt_vocab_chat_template(const struct zen5rt_vocab *v)
+{
+	return v->chat_template;
 }
 
 /* ---- the cache of words ---- */
