@@ -111,7 +111,9 @@ sub interrupt {
 		open STDERR, '>', "$dir/err";
 		exec $run, $model, @args;
 	}
-	sysread $p, my $first, 10;
+	# past the prompt, which comes first
+	my $first = '';
+	1 while length $first < 20 && sysread $p, $first, 10, length $first;
 	kill INT => $pid;
 	1 while sysread $p, my $rest, 65536;
 	close $p;

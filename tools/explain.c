@@ -26,7 +26,7 @@ static double decode_rate(const struct run *r)
 void summary(const struct run *r)
 {
 	fprintf(stderr, "load %.2f s, prompt %zu tokens %.1f tok/s, first token after %.3f s, ",
-		r->load_s, r->n_prompt, (double)r->n_prompt / r->prompt_s,
+		r->load_s, r->n_prompt - r->n_kept, (double)(r->n_prompt - r->n_kept) / r->prompt_s,
 		r->n_out ? r->first_s : r->prompt_s);
 	if (r->n_eval)
 		fprintf(stderr, "decode %zu tokens %.2f tok/s\n", r->n_eval, decode_rate(r));

@@ -14,8 +14,9 @@ struct run {
 	struct zen5rt_session *session;
 	int32_t *ids;			/* prompt, then what was generated */
 	size_t n_prompt, n_out;
+	size_t n_kept;			/* tokens of the prompt that an earlier turn has evaluated */
 	size_t n_eval;			/* tokens decoded, which is one less than generated or equal */
-	const char *end;		/* "eos", "length", "context full", "interrupted" */
+	const char *end;		/* "eos", "length", "stop", "context full", "interrupted" */
 	uint64_t seed;
 	double load_s, prompt_start, prompt_s;
 	double first_s;			/* from the prompt's start to the first token */

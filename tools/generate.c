@@ -27,12 +27,12 @@ struct zen5rt_sampler *make_sampler(const struct options *o, uint32_t n_vocab, u
 	return smp;
 }
 
-void emit(FILE *keep, const char *text, size_t len)
+void emit(void *user, const char *text, size_t len)
 {
 	int ret;
 
-	if (keep) {
-		fwrite(text, 1, len, keep);
+	if (user) {
+		fwrite(text, 1, len, user);
 		return;
 	}
 	ret = write_all(1, text, len);
@@ -40,65 +40,62 @@ void emit(FILE *keep, const char *text, size_t len)
 		die("standard output: %s", strerror(-ret));
 }
 
-void generate(const struct options *o, struct zen5rt_sampler *smp, FILE *keep, struct run *r)
+/* Evaluates the token that was chosen last; NULL, or why the answer ends here. */
+static const char *advance(const struct generation *g, struct run *r)
 {
-	const struct zen5rt_vocab *vocab = zen5rt_model_vocab(r->model);
 	struct zen5rt_session *s = r->session;
-	struct zen5rt_detok *detok;
 	struct zen5rt_error err;
-	const char *text;
-	double start = now();
-	size_t len;
 	int ret;
 
-	if (zen5rt_detok_new(vocab, false, &detok, &err))
-		die("%s", err.message);
-	/* the prompt goes through the detokenizer, so that what follows is spaced as its continuation */
-	for (size_t i = 0; i < r->n_prompt; i++) {
-		text = zen5rt_detok_next(detok, r->ids[i], &len);
-		if (!o->no_display && !o->json)
-			emit(keep, text, len);
+	if (zen5rt_session_pos(s) == zen5rt_session_n_ctx(s)) {
+		ret = g->full ? g->full(g->user) : -ENOSPC;
+		if (ret)
+			return ret == -ECANCELED ? "interrupted" : "context full";
 	}
-	r->end = "length";
-	for (;;) {
+	ret = zen5rt_eval(s, r->ids + r->n_prompt + r->n_out - 1, 1, &err);
+	if (ret == -ECANCELED)
+		return "interrupted";
+	if (ret)
+		die("%s", err.message);
+	r->n_eval++;
+	return NULL;
+}
+
+void generate(const struct generation *g, struct run *r)
+{
+	const struct zen5rt_vocab *vocab = zen5rt_model_vocab(r->model);
+	const struct options *o = g->o;
+	double start = now();
+
+	r->end = NULL;
+	while (!r->end) {
 		int32_t id;
 
-		if (o->n_predict >= 0 && r->n_out >= (size_t)o->n_predict)
+		if (o->n_predict >= 0 && r->n_out >= (size_t)o->n_predict) {
+			r->end = "length";
 			break;
+		}
 		if (interrupted) {
 			r->end = "interrupted";
 			break;
 		}
-		id = zen5rt_sampler_pick(smp, zen5rt_logits(s));
+		id = zen5rt_sampler_pick(g->sampler, zen5rt_logits(r->session));
 		if (id < 0)
 			die("%s: the logits are not numbers: the model's weights are damaged", o->model);
 		if (r->n_out == 0)
 			r->first_s = now() - r->prompt_start;
-		if (zen5rt_vocab_is_eog(vocab, id) && !o->ignore_eos) {
+		if ((zen5rt_vocab_is_eog(vocab, id) || id == g->end) && !o->ignore_eos) {
 			r->end = "eos";
 			break;
 		}
-		zen5rt_sampler_accept(smp, id);
+		zen5rt_sampler_accept(g->sampler, id);
 		r->ids[r->n_prompt + r->n_out++] = id;
-		text = zen5rt_detok_next(detok, id, &len);
-		emit(keep, text, len);
-		if (zen5rt_session_pos(s) == zen5rt_session_n_ctx(s)) {
-			r->end = "context full";
-			break;
-		}
-		if (o->n_predict >= 0 && r->n_out >= (size_t)o->n_predict)
-			break;
-		ret = zen5rt_eval(s, &id, 1, &err);
-		if (ret == -ECANCELED) {
-			r->end = "interrupted";
-			break;
-		}
-		if (ret)
-			die("%s", err.message);
-		r->n_eval++;
+		if (answer_token(g->answer, id))
+			r->end = "stop";
+		else if (o->n_predict < 0 || r->n_out < (size_t)o->n_predict)
+			r->end = advance(g, r);
+		if (g->answer->failed)
+			die("out of memory");
 	}
-	text = zen5rt_detok_end(detok, &len);
-	emit(keep, text, len);
 	r->decode_s = now() - start;
-	zen5rt_detok_free(detok);
 }

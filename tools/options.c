@@ -3,12 +3,15 @@
 
 #include <argp.h>
 #include <stdint.h>
+#include <stdlib.h>
 
+#include "chat.h"
 #include "common.h"
 
 enum {
 	OPT_TEMP = 256, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_REPEAT, OPT_REPEAT_N, OPT_UBATCH, OPT_TOKENS,
 	OPT_LOGITS, OPT_JSON, OPT_EXPLAIN, OPT_NO_DISPLAY, OPT_IGNORE_EOS, OPT_NO_PIN,
+	OPT_CHAT, OPT_NO_CHAT, OPT_SYSTEM, OPT_TEMPLATE, OPT_STOP, OPT_NO_SHIFT,
 };
 
 static const struct argp_option options[] = {
@@ -19,12 +22,19 @@ static const struct argp_option options[] = {
 	{ "n-predict", 'n', "N", 0, "Tokens to generate; -1: until the answer ends or the context is full (default -1)", 0 },
 	{ "no-display-prompt", OPT_NO_DISPLAY, NULL, 0, "Print only what is generated", 0 },
 	{ "ignore-eos", OPT_IGNORE_EOS, NULL, 0, "Go on after the end of the answer", 0 },
-	{ NULL, 0, NULL, 0, "Evaluation:", 2 },
+	{ "stop", OPT_STOP, "TEXT", 0, "End the answer before TEXT; may be given several times", 0 },
+	{ NULL, 0, NULL, 0, "Chat:", 2 },
+	{ "chat", OPT_CHAT, NULL, 0, "Converse: -p or -f is one turn, else each line of standard input is", 0 },
+	{ "no-chat", OPT_NO_CHAT, NULL, 0, "Continue text even if the model could converse", 0 },
+	{ "system", OPT_SYSTEM, "TEXT", 0, "What the model is told before the conversation; implies --chat", 0 },
+	{ "chat-template", OPT_TEMPLATE, "NAME", 0, "Instead of the model's own, see below; implies --chat", 0 },
+	{ "no-context-shift", OPT_NO_SHIFT, NULL, 0, "End when the context is full instead of forgetting the oldest turns", 0 },
+	{ NULL, 0, NULL, 0, "Evaluation:", 3 },
 	{ "ctx-size", 'c', "N", 0, "Positions of context; 0: as many as the model was trained for (default: that, at most 4096)", 0 },
 	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
 	{ "ubatch", OPT_UBATCH, "N", 0, "Tokens a prefill chunk (default 512)", 0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
-	{ NULL, 0, NULL, 0, "Sampling:", 3 },
+	{ NULL, 0, NULL, 0, "Sampling:", 4 },
 	{ "temp", OPT_TEMP, "T", 0, "Temperature; 0: always the likeliest token (default 0.8)", 0 },
 	{ "top-k", OPT_TOP_K, "N", 0, "Only the N likeliest tokens; 0: off (default 40)", 0 },
 	{ "top-p", OPT_TOP_P, "P", 0, "Only the likeliest tokens that together have probability P; 1: off (default 0.95)", 0 },
@@ -32,7 +42,7 @@ static const struct argp_option options[] = {
 	{ "repeat-penalty", OPT_REPEAT, "X", 0, "Make recent tokens less likely; 1: off (default 1)", 0 },
 	{ "repeat-last-n", OPT_REPEAT_N, "N", 0, "How far back that looks (default 64)", 0 },
 	{ "seed", 's', "N", 0, "Same seed, same text (default: random)", 0 },
-	{ NULL, 0, NULL, 0, "For machines and the curious:", 4 },
+	{ NULL, 0, NULL, 0, "For machines and the curious:", 5 },
 	{ "tokens", OPT_TOKENS, "1,2,3", 0, "Feed token ids instead of text", 0 },
 	{ "logits", OPT_LOGITS, "FILE", 0, "Write the raw float32 logits after the last prompt token", 0 },
 	{ "json", OPT_JSON, NULL, 0, "One JSON object on standard output instead of text", 0 },
@@ -41,14 +51,41 @@ static const struct argp_option options[] = {
 };
 
 static const char doc[] =
-	"Continues a text with the GGUF model MODEL."
-	"\vThe text goes to standard output, everything else to standard error. Ctrl-C ends the answer.\n"
+	"Continues a text with the GGUF model MODEL, or converses with it: on a terminal, without a prompt, with a model that "
+	"carries a chat template, and wherever --chat is given."
+	"\vThe text goes to standard output, everything else to standard error. Ctrl-C ends the answer; in a "
+	"conversation it goes on, and Ctrl-D or Ctrl-C twice leaves.\n"
 	"Environment: ZEN5RT_LEVEL=scalar|avx2|avx512vnni chooses the instruction set.\n"
 	"Exit status: 0 done, 1 failed, 64 wrong usage, 130 ended by Ctrl-C.";
+
+/* The list of names is that of the table. */
+static char *help_filter(int key, const char *text, void *input)
+{
+	char names[1024], *p;
+
+	(void)input;
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)text;
+	if (asprintf(&p, "%s\nChat templates: %s.", text, chat_names(names, sizeof(names))) < 0)
+		return NULL;
+	return p;
+}
+
+static void add_stop(struct options *o, const char *text, struct argp_state *state)
+{
+	if (!*text)
+		argp_error(state, "--stop: an empty text would end every answer at once");
+	/* one more is left for the template's own */
+	o->stops = realloc(o->stops, (o->n_stops + 2) * sizeof(*o->stops));
+	if (!o->stops)
+		die("out of memory");
+	o->stops[o->n_stops++] = text;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *a = state->input;
+	char names[1024];
 
 	switch (key) {
 	case 'm': a->model = arg; break;
@@ -72,6 +109,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_NO_DISPLAY: a->no_display = true; break;
 	case OPT_IGNORE_EOS: a->ignore_eos = true; break;
 	case OPT_NO_PIN: a->no_pin = true; break;
+	case OPT_STOP: add_stop(a, arg, state); break;
+	case OPT_CHAT: a->chat = CHAT_ON; break;
+	case OPT_NO_CHAT: a->chat = CHAT_OFF; break;
+	case OPT_SYSTEM: a->system = arg; break;
+	case OPT_TEMPLATE:
+		a->chat_template = chat_by_name(arg);
+		if (!a->chat_template)
+			argp_error(state, "--chat-template %s: known are %s", arg, chat_names(names, sizeof(names)));
+		break;
+	case OPT_NO_SHIFT: a->no_shift = true; break;
 	case ARGP_KEY_ARG:
 		if (a->model)
 			argp_error(state, "more than one model: %s and %s", a->model, arg);
@@ -80,6 +127,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!a->model)
 			argp_error(state, "which model? zen5-run MODEL.gguf");
+		if ((a->system || a->chat_template) && a->chat == CHAT_AUTO)
+			a->chat = CHAT_ON;
+		if (a->chat == CHAT_ON && (a->tokens || a->logits))
+			argp_error(state, "--tokens and --logits are not for chat");
+		if (a->chat == CHAT_ON && a->json && !a->prompt && !a->prompt_file)
+			argp_error(state, "--json tells of one answer: give the question with -p or -f");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -89,7 +142,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 void parse_options(int argc, char **argv, struct options *o)
 {
-	static const struct argp argp = { options, parse, "MODEL", doc, NULL, NULL, NULL };
+	static const struct argp argp = { options, parse, "MODEL", doc, NULL, help_filter, NULL };
 
 	*o = (struct options){ .n_predict = -1, .ctx = -1, .seed = -1 };
 	zen5rt_sampler_params_init(&o->sampler);

@@ -6,11 +6,21 @@
 #include <stdbool.h>
 #include <zen5rt.h>
 
+#include "chat.h"
+
+enum chat_mode { CHAT_AUTO, CHAT_ON, CHAT_OFF };
+
 struct options {
 	const char *model, *prompt, *prompt_file, *tokens, *logits;
 	long long n_predict, ctx, threads, ubatch, seed;	/* -1 or 0: not given */
 	bool no_display, ignore_eos, json, explain, no_pin;
 	struct zen5rt_sampler_params sampler;
+	enum chat_mode chat;
+	const char *system;
+	const struct chat_template *chat_template;	/* NULL: the model's own */
+	const char **stops;				/* at least n_stops, none empty */
+	size_t n_stops;
+	bool no_shift;
 };
 
 /* Fills o; wrong usage ends the process with status 64, --help and --version with 0. */

@@ -8,10 +8,12 @@
 
 volatile sig_atomic_t interrupted;
 
+static volatile sig_atomic_t prompting;
+
 static void on_interrupt(int sig)
 {
 	/* a second Ctrl-C ends the process, should the first one not get through */
-	if (interrupted)
+	if (interrupted && !prompting)
 		_exit(128 + sig);
 	interrupted = 1;
 }
@@ -22,6 +24,11 @@ void watch_interrupts(void)
 
 	if (!sigaction(SIGINT, NULL, &old) && old.sa_handler != SIG_IGN)
 		sigaction(SIGINT, &sa, NULL);
+}
+
+void watch_prompt(bool on)
+{
+	prompting = on;
 }
 
 double now(void)

@@ -16,6 +16,9 @@ extern volatile sig_atomic_t interrupted;
  */
 void watch_interrupts(void);
 
+/* While on, a second Ctrl-C does not end the process: the terminal is being read, and set for that. */
+void watch_prompt(bool on);
+
 struct watch {
 	bool shown;
 	enum zen5rt_stage stage;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* zen5-run: continues a text with a GGUF model. */
+/* zen5-run: continues a text with a GGUF model, or converses with it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,10 +11,12 @@
 #include <zen5rt.h>
 
 #include "common.h"
+#include "converse.h"
 #include "explain.h"
 #include "generate.h"
 #include "options.h"
 #include "prompt.h"
+#include "repl.h"
 #include "watch.h"
 
 const char *argp_program_version = "zen5-run " Z5_VERSION;
@@ -114,10 +116,51 @@ static void report(const struct options *o, struct run *r, const char *kept, siz
 		}
 		if (o->explain)
 			explain(r);
+		if (!strcmp(r->end ? r->end : "", "context full"))
+			fprintf(stderr, "zen5-run: the context of %u positions is full: a larger one is had with -c\n",
+				zen5rt_session_n_ctx(r->session));
 		if (o->n_predict || o->explain)
 			summary(r);
 	}
 	finish_stdout();
+}
+
+/* Text that is kept for JSON instead of being printed. */
+struct kept {
+	char *text;
+	size_t len;
+	FILE *file;		/* NULL: it is printed */
+};
+
+static void keep(struct kept *k, bool json)
+{
+	*k = (struct kept){ 0 };
+	if (!json)
+		return;
+	k->file = open_memstream(&k->text, &k->len);
+	if (!k->file)
+		die("out of memory");
+}
+
+/* Prompt and continuation. */
+static void continuation(const struct options *o, struct zen5rt_sampler *smp, FILE *file, struct run *r)
+{
+	struct answer answer;
+	struct generation g = { .o = o, .sampler = smp, .answer = &answer, .end = -1 };
+	struct zen5rt_error err;
+
+	if (answer_begin(&answer, zen5rt_model_vocab(r->model), o->stops, o->n_stops, false, emit, file, &err))
+		die("%s", err.message);
+	for (size_t i = 0; i < r->n_prompt; i++) {
+		size_t len;
+		const char *text = answer_prompt(&answer, r->ids[i], &len);
+
+		if (!o->no_display && !o->json)
+			emit(NULL, text, len);
+	}
+	generate(&g, r);
+	answer_end(&answer);
+	answer_free(&answer);
 }
 
 /* Continues a prompt; returns the exit status. */
@@ -126,9 +169,7 @@ static int continue_text(const struct options *o, struct run *r, struct ids prom
 	uint32_t n_ctx = zen5rt_session_n_ctx(r->session);
 	struct zen5rt_sampler *smp;
 	struct zen5rt_model_info info;
-	char *kept = NULL;
-	size_t kept_len = 0;
-	FILE *keep = NULL;
+	struct kept kept;
 	int ret;
 
 	zen5rt_model_info(r->model, &info);
@@ -144,20 +185,81 @@ static int continue_text(const struct options *o, struct run *r, struct ids prom
 		return 130;
 	if (o->logits && !ret)
 		write_logits(logits_fd, o->logits, zen5rt_logits(r->session), info.n_vocab);
-	if (o->json) {
-		keep = open_memstream(&kept, &kept_len);
-		if (!keep)
-			die("out of memory");
-	}
+	keep(&kept, o->json);
 	if (o->n_predict && !ret)
-		generate(o, smp, keep, r);
-	if (keep)
-		fclose(keep);
-	report(o, r, kept, kept_len);
-	free(kept);
+		continuation(o, smp, kept.file, r);
+	if (kept.file)
+		fclose(kept.file);
+	report(o, r, kept.text, kept.len);
+	free(kept.text);
 	free(r->ids);
 	zen5rt_sampler_free(smp);
 	return interrupted ? 130 : 0;
+}
+
+/* ---- chat ---- */
+
+static void note(const char *line)
+{
+	fprintf(stderr, "zen5-run: %s\n", line);
+}
+
+/* The template that is asked for, else the model's own; dies with the list of names if that is unknown. */
+static const struct chat_template *choose_template(const struct options *o, const struct zen5rt_vocab *vocab)
+{
+	const char *jinja = zen5rt_vocab_chat_template(vocab);
+	const struct chat_template *t = o->chat_template;
+	char names[512];
+
+	if (!t)
+		t = jinja ? chat_by_jinja(jinja) : o->chat == CHAT_ON ? chat_by_tokens(vocab) : NULL;
+	if (t)
+		return t;
+	if (!jinja && o->chat == CHAT_AUTO)
+		die("no prompt: give one with -p TEXT, -f FILE or on standard input; to converse, the model lacks a chat template: choose one with --chat-template");
+	die("the model's chat template %s: choose one with --chat-template NAME (%s), or continue text with --no-chat and -p",
+	    jinja ? "is none that is known here" : "is missing", chat_names(names, sizeof(names)));
+}
+
+/* One turn if there is a text, else as many as standard input has; returns the exit status. */
+static int converse(const struct options *o, struct run *r, const char *text, size_t len)
+{
+	const struct chat_template *t = choose_template(o, zen5rt_model_vocab(r->model));
+	struct zen5rt_model_info info;
+	struct zen5rt_sampler *smp;
+	struct zen5rt_error err;
+	struct converse c;
+	struct kept kept;
+	int ret;
+
+	zen5rt_model_info(r->model, &info);
+	smp = make_sampler(o, info.n_vocab, &r->seed);
+	keep(&kept, o->json);
+	converse_init(&c, o, t, smp, r, emit, kept.file, note);
+	if (text) {
+		ret = converse_say(&c, text, len, &err);
+		if (ret == -ENOSPC)
+			die("%s", err.message);
+		if (kept.file)
+			fclose(kept.file);
+		if (!ret || o->json)
+			report(o, r, kept.text, kept.len);
+		ret = interrupted ? 130 : 0;
+	} else {
+		ret = repl(&c);
+	}
+	free(kept.text);
+	converse_free(&c);
+	zen5rt_sampler_free(smp);
+	return ret;
+}
+
+/* A conversation where one is asked for; else where a person is at the terminal and there is nothing to continue. */
+static bool wants_chat(const struct options *o)
+{
+	if (o->chat != CHAT_AUTO)
+		return o->chat == CHAT_ON;
+	return isatty(0) && !o->prompt && !o->prompt_file && !o->tokens && !o->logits && !o->json;
 }
 
 int main(int argc, char **argv)
@@ -168,10 +270,11 @@ int main(int argc, char **argv)
 	struct zen5rt_model_info info;
 	struct zen5rt_error err;
 	struct run r = { 0 };
-	struct ids prompt;
+	struct ids prompt = { 0 };
 	size_t text_len = 0;
-	char *text;
+	char *text = NULL;
 	int ret, logits_fd = -1;
+	bool chat;
 
 	parse_options(argc, argv, &o);
 	signal(SIGPIPE, SIG_IGN);
@@ -182,7 +285,9 @@ int main(int argc, char **argv)
 	watch_params(&watch, &rp);
 	if (zen5rt_open(&rp, &r.rt, &err))
 		die("%s", err.message);
-	text = prompt_text(&o, &text_len);
+	chat = wants_chat(&o);
+	if (!chat || o.prompt || o.prompt_file)
+		text = prompt_text(&o, &text_len);
 	/* until here Ctrl-C simply ends the process */
 	watch_interrupts();
 	r.model = load(&o, r.rt, &watch);
@@ -190,13 +295,15 @@ int main(int argc, char **argv)
 	r.load_s = info.load_s;
 	if (o.logits)
 		logits_fd = open_logits(o.logits, o.model);
-	prompt = o.tokens ? parse_ids(o.tokens) : prompt_ids(zen5rt_model_vocab(r.model), text, text_len);
-	free(text);
-	if (!prompt.n)
+	if (!chat)
+		prompt = o.tokens ? parse_ids(o.tokens) : prompt_ids(zen5rt_model_vocab(r.model), text, text_len);
+	if (!chat && !prompt.n)
 		die("the prompt is empty, and this model has no token to begin with: give one with -p");
 	r.session = open_session(&o, r.model);
-	ret = continue_text(&o, &r, prompt, logits_fd);
+	ret = chat ? converse(&o, &r, text, text_len) : continue_text(&o, &r, prompt, logits_fd);
 
+	free(text);
+	free(o.stops);
 	zen5rt_session_free(r.session);
 	zen5rt_model_free(r.model);
 	zen5rt_close(r.rt);
