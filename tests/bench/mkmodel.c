@@ -14,13 +14,15 @@
 
 static const struct argp_option options[] = {
 	{ "type", 't', "TYPE", 0, "a weight type by its GGUF name; Q4_0 and Q4_K get a Q6_K output matrix, as usual", 0 },
-	{ "shape", 's', "NAME", 0, "tiny, 1.1b (TinyLlama's, the default) or 7b (Mistral's)", 0 },
+	{ "shape", 's', "NAME", 0, "tiny, 1.1b (TinyLlama's, the default), 7b (Mistral's) or moe (8 experts, 1.9 billion weights)", 0 },
 	{ "embd", 'e', "N", 0, "Width", 0 },
 	{ "ff", 'f', "N", 0, "Width of the feed-forward", 0 },
 	{ "layers", 'l', "N", 0, "Layers", 0 },
 	{ "heads", 'n', "N", 0, "Heads", 0 },
 	{ "kv", 'k', "N", 0, "KV heads", 0 },
 	{ "vocab", 'v', "N", 0, "Vocabulary, at least 300", 0 },
+	{ "experts", 'x', "N", 0, "Experts of width --ff in each layer, 0: none", 0 },
+	{ "used", 'u', "N", 0, "Experts that a token takes, 2", 0 },
 	{ "pure", 'p', NULL, 0, "The output matrix has TYPE, too", 0 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
@@ -28,7 +30,7 @@ static const struct argp_option options[] = {
 struct args {
 	const char *out;
 	const struct z5_type_ops *type;
-	unsigned int embd, ff, layers, heads, kv, vocab;
+	unsigned int embd, ff, layers, heads, kv, vocab, experts, used;
 	int pure;
 };
 
@@ -63,9 +65,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case 's':
 		if (!strcmp(arg, "tiny"))
-			*a = (struct args){ a->out, a->type, 256, 512, 2, 8, 4, 512, a->pure };
+			*a = (struct args){ a->out, a->type, 256, 512, 2, 8, 4, 512, a->experts, a->used, a->pure };
 		else if (!strcmp(arg, "7b"))
-			*a = (struct args){ a->out, a->type, 4096, 14336, 32, 32, 8, 32000, a->pure };
+			*a = (struct args){ a->out, a->type, 4096, 14336, 32, 32, 8, 32000, a->experts, a->used,
+					   a->pure };
+		else if (!strcmp(arg, "moe"))
+			*a = (struct args){ a->out, a->type, 2048, 2816, 12, 16, 4, 32000, 8, 2, a->pure };
 		else if (strcmp(arg, "1.1b"))
 			argp_error(state, "unknown shape %s", arg);
 		break;
@@ -75,6 +80,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'n': a->heads = number(arg); break;
 	case 'k': a->kv = number(arg); break;
 	case 'v': a->vocab = number(arg); break;
+	case 'x': a->experts = strcmp(arg, "0") ? number(arg) : 0; break;
+	case 'u': a->used = number(arg); break;
 	case 'p': a->pure = 1; break;
 	case ARGP_KEY_ARG: a->out = arg; break;
 	case ARGP_KEY_END:
@@ -212,13 +219,14 @@ static void row(uint8_t *p, const struct z5_type_ops *t, size_t k, float sd)
 struct tensor {
 	char name[64];
 	const struct z5_type_ops *type;
-	uint64_t k, rows;
+	uint64_t k, rows, n;		/* n matrices: three dimensions unless it is 1 */
 };
 
 static struct tensor *tensors;
 static size_t n_tensors;
 
-static void add(const struct z5_type_ops *type, uint64_t k, uint64_t rows, const char *fmt, unsigned int layer)
+static void add_stack(const struct z5_type_ops *type, uint64_t k, uint64_t rows, uint64_t n, const char *fmt,
+		      unsigned int layer)
 {
 	struct tensor *t;
 
@@ -229,8 +237,14 @@ static void add(const struct z5_type_ops *type, uint64_t k, uint64_t rows, const
 	t->type = k % type->block ? &z5_types[Z5_F16] : type;
 	t->k = k;
 	t->rows = rows;
+	t->n = n;
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	snprintf(t->name, sizeof(t->name), fmt, layer);
+}
+
+static void add(const struct z5_type_ops *type, uint64_t k, uint64_t rows, const char *fmt, unsigned int layer)
+{
+	add_stack(type, k, rows, 1, fmt, layer);
 }
 
 static void plan(const struct args *a)
@@ -250,6 +264,13 @@ static void plan(const struct args *a)
 		add(w, a->embd, nkv, "blk.%u.attn_v.weight", i);
 		add(w, a->embd, a->embd, "blk.%u.attn_output.weight", i);
 		add(f32, a->embd, 1, "blk.%u.ffn_norm.weight", i);
+		if (a->experts) {
+			add(f32, a->embd, a->experts, "blk.%u.ffn_gate_inp.weight", i);
+			add_stack(w, a->embd, a->ff, a->experts, "blk.%u.ffn_gate_exps.weight", i);
+			add_stack(w, a->embd, a->ff, a->experts, "blk.%u.ffn_up_exps.weight", i);
+			add_stack(w, a->ff, a->embd, a->experts, "blk.%u.ffn_down_exps.weight", i);
+			continue;
+		}
 		add(w, a->embd, a->ff, "blk.%u.ffn_gate.weight", i);
 		add(w, a->embd, a->ff, "blk.%u.ffn_up.weight", i);
 		add(w, a->ff, a->embd, "blk.%u.ffn_down.weight", i);
@@ -259,12 +280,14 @@ static void plan(const struct args *a)
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, "OUT.gguf", "Writes a model with random weights.", 0, 0, 0 };
-	struct args a = { NULL, &z5_types[Z5_Q8_0], 2048, 5632, 22, 32, 4, 32000, 0 };
+	struct args a = { NULL, &z5_types[Z5_Q8_0], 2048, 5632, 22, 32, 4, 32000, 0, 2, 0 };
 	uint64_t off = 0;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	if (a.vocab < 300 || a.embd % a.heads || a.heads % a.kv)
 		die("vocab >= 300, embd a multiple of heads, heads of kv");
+	if (a.experts && a.used > a.experts)
+		die("more experts used than there are");
 	f = fopen(a.out, "wb");
 	if (!f)
 		die(strerror(errno));
@@ -272,7 +295,7 @@ int main(int argc, char **argv)
 	put("GGUF", 4);
 	u32(3);
 	u64(n_tensors);
-	u64(17);
+	u64(a.experts ? 19 : 17);
 	kv_str("general.architecture", "llama");
 	kv_str("general.name", "random weights");
 	kv_u32("llama.context_length", 8192);
@@ -283,18 +306,24 @@ int main(int argc, char **argv)
 	kv_u32("llama.attention.head_count_kv", a.kv);
 	kv_u32("llama.rope.dimension_count", a.embd / a.heads);
 	kv_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+	if (a.experts) {
+		kv_u32("llama.expert_count", a.experts);
+		kv_u32("llama.expert_used_count", a.used);
+	}
 	vocabulary(a.vocab);
 	for (size_t i = 0; i < n_tensors; i++) {
 		const struct tensor *t = &tensors[i];
 
 		str(t->name);
-		u32(t->rows == 1 ? 1 : 2);
+		u32(t->n > 1 ? 3 : t->rows == 1 ? 1 : 2);
 		u64(t->k);
 		if (t->rows > 1)
 			u64(t->rows);
+		if (t->n > 1)
+			u64(t->n);
 		u32(t->type->ggml);
 		u64(off);
-		off += (t->rows * (t->k / t->type->block * t->type->bytes) + 31) / 32 * 32;
+		off += (t->n * t->rows * (t->k / t->type->block * t->type->bytes) + 31) / 32 * 32;
 	}
 	pad();
 	for (size_t i = 0; i < n_tensors; i++) {
@@ -304,7 +333,7 @@ int main(int argc, char **argv)
 
 		if (!p)
 			die("out of memory");
-		for (uint64_t r = 0; r < t->rows; r++) {
+		for (uint64_t r = 0; r < t->n * t->rows; r++) {
 			if (t->rows == 1)
 				for (uint64_t j = 0; j < t->k; j++)
 					((float *)p)[j] = 1;

@@ -9,6 +9,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+import refmoe
 from gguf import BLOCK, Gguf
 
 
@@ -29,7 +30,8 @@ class Model:
     def __init__(s, meta, weights, dtype=torch.float64, act8={}):
         s.meta, s.w, s.dtype, s.act8 = meta, weights, dtype, act8
         s.arch = meta['general.architecture']
-        assert s.arch in ('llama', 'qwen2', 'qwen3'), s.arch
+        assert s.arch in ('llama', 'qwen2', 'qwen3', 'qwen2moe', 'qwen3moe', 'deepseek2'), s.arch
+        s.margins = []                                       # of choices of experts, to tell whether any was close
 
     @classmethod
     def load(cls, path, dtype=torch.float64, act8=False):
@@ -65,7 +67,7 @@ class Model:
         """llama turns neighbouring pairs (2i, 2i+1), qwen turns halves (i, i + n/2). x: [B, H, T, D]"""
         n = 2 * cos.shape[-1]
         r, rest = x[..., :n], x[..., n:]
-        if s.arch == 'llama':
+        if s.arch in ('llama', 'deepseek2'):
             p, q = r[..., 0::2], r[..., 1::2]
             y = torch.stack([p * cos - q * sin, p * sin + q * cos], -1).flatten(-2)
         else:
@@ -78,7 +80,7 @@ class Model:
         H = s.key('attention.head_count')
         KV = s.key('attention.head_count_kv', H)
         q, k, v = (s.linear(h, f'{b}attn_{c}').view(B, T, n, -1) for c, n in (('q', H), ('k', KV), ('v', KV)))
-        if s.arch == 'qwen3':
+        if s.arch in ('qwen3', 'qwen3moe'):
             q, k = (rms_norm(x, s.w[f'{b}attn_{c}_norm.weight'], s.eps) for x, c in ((q, 'q'), (k, 'k')))
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         q, k = s.rope(q, *rot), s.rope(k, *rot)
@@ -99,8 +101,12 @@ class Model:
         x = s.w['token_embd.weight'][tokens]
         for i in range(s.key('block_count')):
             b = f'blk.{i}.'
-            x = x + s.attention(rms_norm(x, s.w[b + 'attn_norm.weight'], s.eps), b, rot, mask)
+            attention = refmoe.latent_attention if s.arch == 'deepseek2' else Model.attention
+            x = x + attention(s, rms_norm(x, s.w[b + 'attn_norm.weight'], s.eps), b, rot, mask)
             h = rms_norm(x, s.w[b + 'ffn_norm.weight'], s.eps)
+            if b + 'ffn_gate_inp.weight' in s.w:
+                x = x + refmoe.ffn(s, h, b)
+                continue
             x = x + s.linear(F.silu(s.linear(h, b + 'ffn_gate')) * s.linear(h, b + 'ffn_up'), b + 'ffn_down')
         x = rms_norm(x, s.w['output_norm.weight'], s.eps)
         return s.linear(x, 'output' if 'output.weight' in s.w else 'token_embd')
