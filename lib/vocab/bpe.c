@@ -24,7 +24,7 @@ struct z5_bpe {
 	uint32_t mask;
 	unsigned int flags;	/* Z5_PRE_* */
 	uint32_t byte[256];	/* the symbol of one byte; raw: its token, Z5_NO_ID if none */
-	struct z5_near *near;	/* raw alone */
+	struct z5_near *near;	/* raw alone, and not where words begin at spaces */
 };
 
 /* The byte behind a character of the alphabet, -1 if it is none. */
@@ -197,13 +197,17 @@ int z5_bpe_begin(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_err
 	if (r)
 		return r;
 	v->bpe = calloc(1, sizeof(*v->bpe));
-	if (v->bpe && flags & Z5_PRE_RAW)
+	if (v->bpe && (flags & (Z5_PRE_RAW | Z5_PRE_METASPACE)) == Z5_PRE_RAW) {
 		v->bpe->near = calloc(1, sizeof(*v->bpe->near));
-	if (!v->bpe || (flags & Z5_PRE_RAW && !v->bpe->near))
+		if (!v->bpe->near)
+			return z5_fail(err, -ENOMEM, "out of memory for the merges");
+	}
+	if (!v->bpe)
 		return z5_fail(err, -ENOMEM, "out of memory for the merges");
 	v->bpe->flags = flags;
 	v->add_bos = flags & Z5_PRE_ADD_BOS;
 	v->escape = flags & Z5_PRE_RAW;
+	v->add_space_prefix = flags & Z5_PRE_METASPACE;	/* what the detokenizer takes off */
 	return 0;
 }
 
@@ -321,6 +325,7 @@ static int bpe_raw_word(struct z5_tok *t, const char *p, size_t len)
 static int bpe_raw_line(void *ctx, const char *p, size_t len)
 {
 	struct z5_tok *t = ctx;
+	bool prefix = false;
 
 	if (t->v->bpe->flags & Z5_PRE_NEWLINES && *p == '\n') {
 		uint32_t id = z5_strtab_find(&t->v->str, p, len);
@@ -330,7 +335,9 @@ static int bpe_raw_line(void *ctx, const char *p, size_t len)
 			return 0;
 		}
 	}
-	return z5_near_split(t, t->v->bpe->near, p, len, false, bpe_raw_word);
+	if (t->v->bpe->flags & Z5_PRE_METASPACE)
+		prefix = *p != ' ' && *p != '\n' && (len < 3 || memcmp(p, Z5_SPACE, 3));
+	return z5_near_split(t, t->v->bpe->near, p, len, prefix, bpe_raw_word);
 }
 
 int z5_bpe_text(struct z5_tok *t, const char *p, size_t len)

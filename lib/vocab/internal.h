@@ -180,7 +180,10 @@ int z5_tok_append(struct z5_tok *t, const char *p, size_t len);
 /* One word of text, from t->buf. */
 typedef int (*z5_escaped_fn)(struct z5_tok *t, const char *p, size_t len);
 
-/* Escapes the spaces of text, puts one in front on request, and hands on words that stand apart. */
+/*
+ * Escapes the spaces of text, puts one in front on request, and hands on words that stand apart;
+ * without near, a word begins at each space.
+ */
 int z5_near_split(struct z5_tok *t, const struct z5_near *near, const char *p, size_t len,
 		  bool prefix, z5_escaped_fn fn);
 
@@ -254,6 +257,7 @@ size_t z5_rwkv_unescape(const char *p, size_t len, char *out);
 #define Z5_PRE_FORCE_BOS	(1u << 2)	/* whatever the file says */
 #define Z5_PRE_RAW		(1u << 3)	/* tokens are UTF-8, with U+2581 for spaces */
 #define Z5_PRE_NEWLINES		(1u << 4)	/* a run of line feeds that is a token is that token */
+#define Z5_PRE_METASPACE	(1u << 5)	/* raw: lines get a space in front, words begin with one */
 
 typedef int (*z5_word_fn)(void *ctx, const char *p, size_t len);
 

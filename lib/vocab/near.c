@@ -45,6 +45,7 @@ int z5_near_split(struct z5_tok *t, const struct z5_near *near, const char *p, s
 		  bool prefix, z5_escaped_fn fn)
 {
 	uint32_t prev = Z5_SPACE_CP, cp, bit;
+	bool apart;
 	int r = 0;
 
 	t->n_buf = 0;
@@ -55,7 +56,8 @@ int z5_near_split(struct z5_tok *t, const struct z5_near *near, const char *p, s
 		if (cp == ' ')
 			cp = Z5_SPACE_CP;
 		bit = near_bit(prev, cp);
-		if (t->n_buf && !(near->bit[bit / 64] >> (bit % 64) & 1)) {
+		apart = near ? !(near->bit[bit / 64] >> (bit % 64) & 1) : cp == Z5_SPACE_CP;
+		if (t->n_buf && apart) {
 			r = fn(t, t->buf, t->n_buf);
 			t->n_buf = 0;
 		}

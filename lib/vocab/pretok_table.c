@@ -226,7 +226,7 @@ const struct z5_pretok_name z5_pretok_names[] = {
 	{ "superbpe", pat_superbpe, 0 },
 	{ "gemma4", GEMMA4 },
 	{ "granite-embed-multi-311m", GEMMA4 },
-	{ "mmbert", pat_lines, Z5_PRE_RAW | Z5_PRE_NEWLINES },
+	{ "mmbert", pat_lines, Z5_PRE_RAW | Z5_PRE_NEWLINES | Z5_PRE_METASPACE },
 	{ "sarvam-moe", pat_lines, Z5_PRE_RAW },
 	{ NULL, NULL, 0 }
 };
