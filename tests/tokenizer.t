@@ -24,7 +24,7 @@ my @foreign = (
 	['rwkv-world', 'rwkv-world'],
 );
 # These normalize the text before anything else: it does not come back as it was.
-my %lossy = map { $_ => 1 } 'bert-bge', 'toy-ugm';
+my %lossy = map { $_ => 1 } 'bert-bge', 'toy-ugm', 'toy-wpm';
 my @texts = glob '../shared/models/text/*.txt';
 
 sub ok
@@ -93,7 +93,13 @@ sub cases
 		   "got $out$err", "want $want");
 	}
 
-	round_trip($name, $vocab, join("\n", @text)), return if $lossy{$name};
+	if ($lossy{$name}) {
+		my $known = join("\n", @text);
+
+		$known =~ s/[qQ~]|\xe2\x98\x83|\xe2\x96\x81//g;	# not in the toys
+		round_trip($name, $vocab, $known);
+		return;
+	}
 	# A control token between the cases makes each of them a beginning; it prints nothing.
 	my ($bos) = run('', $vocab);
 	my $between = $bos =~ /^(\d+)$/ ? " $1 " : ' ';

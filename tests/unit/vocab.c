@@ -1,121 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Tokenizers and the detokenizer over small vocabularies that are written here, in memory. */
-#include "gguf_writer.h"
+#include "vocab_writer.h"
 
 #include <math.h>
 
-#include "vocab/internal.h"
+#include "vocab/charsmap.h"
 #include "vocab/merge.h"
-
-enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED, BYTE };
-
-struct token {
-	const char *text;
-	float score;
-	int32_t type;
-};
-
-static struct file file;
-static uint64_t n_keys;
-
-static void begin(const char *model)
-{
-	n_keys = 1;
-	head(&file, 0, 0);
-	key(&file, "tokenizer.ggml.model", GGUF_STRING);
-	str(&file, model);
-}
-
-/* What the number of keys at the start of the file has to be is known only now. */
-static int end(struct zen5rt_vocab **v, struct zen5rt_error *err)
-{
-	struct gguf *g;
-	int r;
-
-	memcpy(file.p + 16, &n_keys, 8);
-	r = open_bytes(file.p, file.n, &g, err);
-	if (r)
-		return r;
-	r = z5_vocab_read(g, v, err);
-	gguf_close(g);
-	return r;
-}
-
-static struct zen5rt_vocab *must(void)
-{
-	struct zen5rt_vocab *v;
-	struct zen5rt_error err;
-
-	if (end(&v, &err)) {
-		diag("%s", err.message);
-		abort();
-	}
-	return v;
-}
-
-static void tokens(const struct token *t, size_t n)
-{
-	array(&file, "tokenizer.ggml.tokens", GGUF_STRING, n);
-	for (size_t i = 0; i < n; i++)
-		str(&file, t[i].text);
-	array(&file, "tokenizer.ggml.scores", GGUF_F32, n);
-	for (size_t i = 0; i < n; i++)
-		put(&file, &t[i].score, 4);
-	array(&file, "tokenizer.ggml.token_type", GGUF_I32, n);
-	for (size_t i = 0; i < n; i++)
-		put(&file, &t[i].type, 4);
-	n_keys += 3;
-}
-
-static void strings(const char *name, const char *const *s)
-{
-	size_t n = 0;
-
-	while (s[n])
-		n++;
-	array(&file, name, GGUF_STRING, n);
-	for (size_t i = 0; i < n; i++)
-		str(&file, s[i]);
-	n_keys++;
-}
-
-static void string(const char *name, const char *s)
-{
-	key(&file, name, GGUF_STRING);
-	str(&file, s);
-	n_keys++;
-}
-
-static void number(const char *name, uint32_t val)
-{
-	kv(&file, name, GGUF_U32, &val, 4);
-	n_keys++;
-}
-
-static void flag(const char *name, bool val)
-{
-	kv(&file, name, GGUF_BOOL, val ? "\1" : "\0", 1);
-	n_keys++;
-}
-
-/* Compares ids given as text, "1 2 3". */
-static void check(const struct zen5rt_vocab *v, const char *text, size_t len, unsigned int flags,
-		  const char *want, const char *name)
-{
-	int32_t ids[256];
-	char got[2048] = "";
-	int64_t n = zen5rt_tokenize(v, text, len, flags, ids, 256, NULL);
-
-	for (int64_t i = 0; i < n && i < 256; i++)
-		sprintf(got + strlen(got), i ? " %d" : "%d", ids[i]);
-	if (!ok(!strcmp(got, want), "%s", name))
-		diag("got %s, want %s", got, want);
-}
-
-#define CHECK(v, text, flags, want, name) check(v, text, sizeof(text) - 1, flags, want, name)
-#define BOS ZEN5RT_TOKENIZE_BOS
-#define SPECIAL ZEN5RT_TOKENIZE_SPECIAL
-#define LB "\xe2\x96\x81"	/* the space of SPM */
+#include "vocab/pretok.h"
 
 /* ---- SPM ---- */
 
@@ -313,6 +204,13 @@ static int words(void *ctx, const char *p, size_t len)
 	return 0;
 }
 
+static int count(void *ctx, const char *p, size_t len)
+{
+	(void)p, (void)len;
+	++*(unsigned int *)ctx;
+	return 0;
+}
+
 static void test_pretok(void)
 {
 	static const struct { const char *name, *text, *want; } cases[] = {
@@ -343,6 +241,103 @@ static void test_pretok(void)
 		z5_pretok_run_free(run);
 		z5_pretok_free(p);
 	}
+}
+
+/* Reads a field up to a tab or the end of the line, without its escapes; false if there is none. */
+static bool field(char **line, char *out)
+{
+	char *p = *line;
+
+	if (!*p || *p == '\n')
+		return false;
+	for (; *p && *p != '\t' && *p != '\n'; p++, out++) {
+		*out = *p;
+		if (*p == '\\')
+			*out = *++p == 'n' ? '\n' : *p == 'r' ? '\r' : *p == 't' ? '\t' : *p;
+	}
+	*out = '\0';
+	*line = p + (*p == '\t');
+	return true;
+}
+
+struct wanted {
+	char *line;
+	bool equal;
+};
+
+static int word_wanted(void *ctx, const char *p, size_t len)
+{
+	struct wanted *w = ctx;
+	char want[512];
+
+	w->equal &= field(&w->line, want) && strlen(want) == len && !memcmp(want, p, len);
+	return 0;
+}
+
+/* Every name, on texts that tell them apart; what the words are is in a file. */
+static void test_pretok_names(void)
+{
+	FILE *f = fopen("tests/models/tokcases/pretok.tsv", "r");
+	char line[2048], name[64], text[512], last[64] = "";
+	struct z5_pretok_run *run = NULL;
+	struct z5_pretok *p = NULL;
+	unsigned int n = 0, names = 0, flags;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		struct wanted w = { line, true };
+
+		if (*line == '#' || !field(&w.line, name) || !field(&w.line, text))
+			continue;
+		if (strcmp(name, last)) {
+			z5_pretok_run_free(run);
+			z5_pretok_free(p);
+			if (z5_pretok_new((struct gguf_str){ name, strlen(name) }, "t", &p, &flags,
+					  NULL))
+				abort();
+			run = z5_pretok_run_new(p);
+			strcpy(last, name);
+			names++;
+		}
+		z5_pretok_split(run, text, strlen(text), word_wanted, &w);
+		n++;
+		if (!w.equal || (*w.line && *w.line != '\n'))
+			ok(false, "%s cuts '%s'", name, text);
+	}
+	z5_pretok_run_free(run);
+	z5_pretok_free(p);
+	if (f)
+		fclose(f);
+	ok(names == 92 && n > 600, "%u pre-tokenizers, %u texts", names, n);
+}
+
+/* Digits in threes, and lengths at which an expression would take for ever. */
+static void test_cuts(void)
+{
+	static const struct { z5_cut_fn cut; const char *text, *want; } cases[] = {
+		{ z5_cut_numbers, "a1234567b12 123", "a|1|234|567|b|12| |123" },
+		{ z5_cut_numbers, "\xc2\xbd" "123", "\xc2\xbd|123" },
+		{ z5_cut_digits, "ab12345c12", "ab12|345|c12" },
+		{ z5_cut_digits, "123456", "123|456" },
+		{ z5_cut_digits_bounded, "1234 1234a 12_ 12", "1|234| 1234a 12_ |12" },
+		{ z5_cut_digits_bounded, "x", "x" },
+	};
+	const size_t len = 3000001;
+	char *text = malloc(len);
+	unsigned int n = 0;
+
+	if (!text)
+		abort();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char got[256] = "";
+
+		cases[i].cut(cases[i].text, strlen(cases[i].text), words, got);
+		if (!ok(!strcmp(got, cases[i].want), "digits, case %zu", i))
+			diag("got %s, want %s", got, cases[i].want);
+	}
+	memset(text, '7', len);
+	z5_cut_digits_bounded(text, len, count, &n);
+	ok(n == len / 3 + 1, "three million digits, %u words", n);
+	free(text);
 }
 
 /* ---- merging: the scan for short words and the heap for long ones must agree ---- */
@@ -628,6 +623,8 @@ int main(void)
 	test_alphabet();
 	test_bpe();
 	test_pretok();
+	test_pretok_names();
+	test_cuts();
 	test_merge();
 	test_detok();
 	test_round_trip();
