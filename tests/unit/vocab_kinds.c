@@ -130,6 +130,24 @@ static void test_ugm(void)
 	zen5rt_vocab_free(v);
 }
 
+/* Unknown characters cost ten more than the worst token. */
+static void test_unknown(void)
+{
+	static const struct token t[] = {
+		{ "<unk>", 0, UNKNOWN }, { "zq", -25, NORMAL }, { "z", -3, NORMAL },
+		{ "zx", -25, NORMAL }, { "x", -21, NORMAL }, { "wq", -12, NORMAL },
+	};
+	struct zen5rt_vocab *v;
+
+	begin("t5");
+	tokens(t, N(t));
+	number("tokenizer.ggml.unknown_token_id", 0);
+	v = must();
+	CHECK(v, "zq", 0, "1", "-25 is better than -3 and an unknown character");
+	CHECK(v, "zx", 0, "2 4", "-3 and -21 are better still");
+	zen5rt_vocab_free(v);
+}
+
 static void bad_map(const uint8_t *map, size_t n, const char *name)
 {
 	struct zen5rt_error err = { "" };
@@ -354,6 +372,7 @@ int main(void)
 	alarm(120);
 	test_wpm();
 	test_ugm();
+	test_unknown();
 	test_charsmap();
 	test_rwkv();
 	test_raw();
