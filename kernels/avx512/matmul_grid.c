@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Products with types whose weights are entries of a grid: IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, IQ1_S,
- * IQ1_M. The indices of 16 rows are gathered at once, which gives 8 weights a row (IQ3: 4) in lines as
+ * Products with blocks of 256 that are looked up: those with a grid (IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS,
+ * IQ3_S, IQ1_S, IQ1_M) and IQ4_XS, which has levels but the same outline. The indices of 16 rows are gathered at once, which gives 8 weights a row (IQ3: 4) in lines as
  * vpdpbusd takes them, biased to unsigned; the bias comes off with the sums of x. A gather costs as much
  * as a dozen products, so a block is expanded once for all tokens: its 64 lines wait in the first-level
  * cache, and the sums of the tokens in y, which is loaded and stored once a block. A lone token uses the
@@ -9,11 +9,10 @@
  *
  *  IQ2  levels 8, 25, 43 with a sign: biased by 43
  *  IQ3  weights up to 62 (XXS) or 15 (S) with a sign: biased by that
+ *  IQ4  levels of -127..113: biased by 128
  *  IQ1  8 * level + delta, in eighths, -9..9: biased by 9, so that it is 8 * (level + 1) + (0 or 2)
  */
-#include <kernels/iq.h>
-
-#include "matmul.h"
+#include "levels.h"
 
 #define IQ2_BIAS	43
 #define IQ1_BIAS	9
@@ -33,6 +32,7 @@ struct grid_type {
 	pair_fn pair;
 	int lines, sub, bias;
 	float by;
+	int d_line;	/* the line whose second half is d; 0: after all blocks */
 };
 
 /* ---- a block's parts ---- */
@@ -221,6 +221,29 @@ AVX512_INLINE __m512i pair_iq1_m(const uint8_t *o, int p)
 	return odd_pair(o, 12, p);
 }
 
+/* ---- IQ4_XS ---- */
+
+AVX512_INLINE void unit_iq4_xs(const uint8_t *o, int ib, __m512i *v)
+{
+	avx512_nibbles(o + 256 * ib, avx512_levels(z5_iq4_levels, IQ4_BIAS), v);
+}
+
+/* From the words of low nibbles and the halfwords of high bits. */
+AVX512_INLINE __m512i pair_iq4_xs(const uint8_t *o, int p)
+{
+	const __m256i halfwords = _mm256_load_si256((const __m256i *)(o + 33 * 64));
+	const __m512i even = _mm512_set1_epi32(15), odd = _mm512_set1_epi32(15 << 16);
+	const __m512i even2 = _mm512_set1_epi32(3 << 4), odd2 = _mm512_set1_epi32(3 << 20);
+	const __m512i l = _mm512_srli_epi32(avx512_load(o + 32 * 64), 8 * p);
+	const __m512i h = _mm512_srli_epi32(_mm512_cvtepu16_epi32(halfwords), 4 * p);
+	__m512i s = _mm512_or_si512(_mm512_and_si512(l, even),
+				    _mm512_and_si512(_mm512_slli_epi32(l, 12), odd));
+
+	s = _mm512_or_si512(s, _mm512_and_si512(_mm512_slli_epi32(h, 4), even2));
+	s = _mm512_or_si512(s, _mm512_and_si512(_mm512_slli_epi32(h, 18), odd2));
+	return _mm512_sub_epi16(s, _mm512_set1_epi16(32));
+}
+
 /* ---- sums ---- */
 
 AVX512_INLINE __m512i even_of(__m512i pair)
@@ -298,34 +321,42 @@ TOKENS(32)
 AVX512_INLINE void expand_scales(struct expanded *e, const struct grid_type type, const uint8_t *group,
 				 size_t k, size_t b)
 {
-	const uint8_t *o = group + b * type.lines * 64, *d = group + k / 256 * type.lines * 64;
+	const uint8_t *o = group + b * type.lines * 64;
+	const uint8_t *d = type.d_line ? o + type.d_line * 64 + 32 : group + k / 256 * type.lines * 64 + 32 * b;
 
 	for (int p = 0; p < 128 / type.sub; p++)
 		e->pair[p] = type.pair(o, p);
-	e->d = _mm512_mul_ps(avx512_halves(d + 32 * b), _mm512_set1_ps(type.by));
+	e->d = _mm512_mul_ps(avx512_halves(d), _mm512_set1_ps(type.by));
 }
 
 /* One token and ng groups, side by side as matmul.h says. */
 AVX512_INLINE void lone(const struct grid_type type, float *y, const uint8_t *w, size_t gb, size_t k,
 			const uint8_t *x, const int ng)
 {
-	for (size_t b = 0; b < k / 256; b++) {
-		for (int g = 0; g < ng; g++) {
-			const uint8_t *o = w + g * gb + b * type.lines * 64;
-			__m512i sum = _mm512_setzero_si512();
-			struct expanded e;
+	const size_t block = (size_t)type.lines * 64;
 
-			ahead(o, type.lines, 1);
-			expand_scales(&e, type, w + g * gb, k, b);
-			for (int ib = 0; ib < 8; ib++) {
+	for (size_t b = 0; b < k / 256; b++, w += block) {
+		struct expanded e[LONE_GROUPS];
+		__m512i sum[LONE_GROUPS];
+
+		for (int g = 0; g < ng; g++) {
+			ahead(w + g * gb, type.lines % 8, 1);
+			expand_scales(&e[g], type, w + g * gb - b * block, k, b);
+			sum[g] = _mm512_setzero_si512();
+		}
+#pragma GCC unroll 8
+		for (int ib = 0; ib < 8; ib++) {
+			for (int g = 0; g < ng; g++) {
 				__m512i v[8];
 
-				type.unit(o, ib, v);
-				sum = _mm512_add_epi32(sum, unit_sum(v, e.pair, ib, x + 256 * b + 32 * ib,
-								     type.sub));
+				ahead(w + g * gb + (type.lines % 8 + type.lines / 8 * ib) * 64, type.lines / 8, 1);
+				type.unit(w + g * gb, ib, v);
+				sum[g] = _mm512_add_epi32(sum[g], unit_sum(v, e[g].pair, ib,
+									   x + 256 * b + 32 * ib, type.sub));
 			}
-			unit_end(y + g * Z5_GROUP, sum, e.pair, e.d, x, k, b, type.sub, type.bias);
 		}
+		for (int g = 0; g < ng; g++)
+			unit_end(y + g * Z5_GROUP, sum[g], e[g].pair, e[g].d, x, k, b, type.sub, type.bias);
 	}
 }
 
@@ -363,10 +394,11 @@ void z5_avx512_matmul_##name(Z5_MATMUL_ARGS)						\
 		    z5_types[type].group_bytes(k), y, y_stride, w, k, g0, g1, x, x_stride, n);	\
 }
 
-GRID(Z5_IQ2_XXS, iq2_xxs, pair_iq2, 17, 32, IQ2_BIAS, 0.125f)
-GRID(Z5_IQ2_XS, iq2_xs, pair_iq2, 19, 16, IQ2_BIAS, 0.125f)
-GRID(Z5_IQ2_S, iq2_s, pair_iq2, 20, 16, IQ2_BIAS, 0.125f)
-GRID(Z5_IQ3_XXS, iq3_xxs, pair_iq3, 25, 32, 62, 0.25f)
-GRID(Z5_IQ3_S, iq3_s, pair_iq3, 27, 32, 15, 1.0f)
-GRID(Z5_IQ1_S, iq1_s, pair_iq1_s, 12, 32, IQ1_BIAS, 0.125f)
-GRID(Z5_IQ1_M, iq1_m, pair_iq1_m, 14, 16, IQ1_BIAS, 0.125f)
+GRID(Z5_IQ2_XXS, iq2_xxs, pair_iq2, 17, 32, IQ2_BIAS, 0.125f, 0)
+GRID(Z5_IQ2_XS, iq2_xs, pair_iq2, 19, 16, IQ2_BIAS, 0.125f, 0)
+GRID(Z5_IQ2_S, iq2_s, pair_iq2, 20, 16, IQ2_BIAS, 0.125f, 0)
+GRID(Z5_IQ3_XXS, iq3_xxs, pair_iq3, 25, 32, 62, 0.25f, 0)
+GRID(Z5_IQ3_S, iq3_s, pair_iq3, 27, 32, 15, 1.0f, 0)
+GRID(Z5_IQ1_S, iq1_s, pair_iq1_s, 12, 32, IQ1_BIAS, 0.125f, 0)
+GRID(Z5_IQ1_M, iq1_m, pair_iq1_m, 14, 16, IQ1_BIAS, 0.125f, 0)
+GRID(Z5_IQ4_XS, iq4_xs, pair_iq4_xs, 34, 32, IQ4_BIAS, 1.0f, 33)
