@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""GGUF v3 in numpy: reader, writer, and the block types of the project's first slice, both ways.
+"""GGUF v3 in numpy: reader, writer, and block types, both ways (those with tables are in iq.py).
 
 A tensor is a numpy array [rows, columns]; the file lists its dimensions the other way round. Shares no code
 with the C reader, so that the two can disagree.
@@ -11,10 +11,12 @@ import numpy as np
 import iq
 from iq import BLOCK as IQ_BLOCK, NAMES as IQ_NAMES
 
-F32, F16, Q4_0, Q8_0, Q4_K, Q6_K, BF16 = 0, 1, 2, 8, 12, 14, 30
-NAMES = {F32: 'F32', F16: 'F16', Q4_0: 'Q4_0', Q8_0: 'Q8_0', Q4_K: 'Q4_K', Q6_K: 'Q6_K', BF16: 'BF16'}
+F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, BF16 = 0, 1, 2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 30
+NAMES = {F32: 'F32', F16: 'F16', Q4_0: 'Q4_0', Q4_1: 'Q4_1', Q5_0: 'Q5_0', Q5_1: 'Q5_1', Q8_0: 'Q8_0', Q2_K: 'Q2_K',
+         Q3_K: 'Q3_K', Q4_K: 'Q4_K', Q5_K: 'Q5_K', Q6_K: 'Q6_K', BF16: 'BF16'}
 # elements and bytes of a block
-BLOCK = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q4_0: (32, 18), Q8_0: (32, 34), Q4_K: (256, 144), Q6_K: (256, 210)}
+BLOCK = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q4_0: (32, 18), Q4_1: (32, 20), Q5_0: (32, 22), Q5_1: (32, 24),
+         Q8_0: (32, 34), Q2_K: (256, 84), Q3_K: (256, 110), Q4_K: (256, 144), Q5_K: (256, 176), Q6_K: (256, 210)}
 NAMES.update(IQ_NAMES)
 BLOCK.update(IQ_BLOCK)
 
@@ -35,6 +37,16 @@ def k4_scales(s):
     return scale.astype(np.float32), least.astype(np.float32)
 
 
+def nibbles(b):
+    """Low ones first: of bytes [..., n] 2n numbers."""
+    return np.concatenate([b & 15, b >> 4], -1)
+
+
+def bits(b, width, count):
+    """Fields of `width` bits from the lowest on, a new axis of `count` before the last one."""
+    return np.stack([b >> (width * i) & ((1 << width) - 1) for i in range(count)], -2)
+
+
 def dequantise(raw, t):
     raw = np.frombuffer(raw, np.uint8)
     if t == F32:
@@ -52,10 +64,26 @@ def dequantise(raw, t):
     elif t == Q4_0:
         q = b[:, 2:]
         y = half(b[:, :2]) * (np.concatenate([q & 15, q >> 4], 1).astype(np.float32) - 8)
-    elif t == Q4_K:
+    elif t == Q4_1:
+        y = half(b[:, :2]) * nibbles(b[:, 4:]) + half(b[:, 2:4])
+    elif t in (Q5_0, Q5_1):
+        at = 2 if t == Q5_0 else 4
+        q = nibbles(b[:, at + 4:]) + 16 * np.unpackbits(b[:, at:at + 4], axis=1, bitorder='little').astype(np.float32)
+        y = half(b[:, :2]) * (q - 16) if t == Q5_0 else half(b[:, :2]) * q + half(b[:, 2:4])
+    elif t == Q2_K:
+        q = bits(b[:, 16:80].reshape(n, 2, 32), 2, 4).reshape(n, 16, 16)
+        y = ((half(b[:, 80:82]) * (b[:, :16] & 15))[..., None] * q -
+             (half(b[:, 82:84]) * (b[:, :16] >> 4))[..., None])
+    elif t == Q3_K:
+        q = bits(b[:, 32:96].reshape(n, 2, 32), 2, 4).reshape(n, 8, 32) + 4.0 * bits(b[:, :32], 1, 8) - 4
+        scale = nibbles(b[:, 96:104]) + 16.0 * bits(b[:, 104:108], 2, 4).reshape(n, 16) - 32
+        y = (half(b[:, 108:]) * scale)[..., None] * q.reshape(n, 16, 16)
+    elif t in (Q4_K, Q5_K):
         scale, least = k4_scales(b[:, 4:16])
-        q = b[:, 16:].reshape(n, 4, 32)
+        q = b[:, -128:].reshape(n, 4, 32)
         q = np.stack([q & 15, q >> 4], 2).reshape(n, 8, 32)
+        if t == Q5_K:
+            q = q + 16 * bits(b[:, 16:48], 1, 8)
         y = (half(b[:, :2]) * scale)[..., None] * q - (half(b[:, 2:4]) * least)[..., None]
     elif t == Q6_K:
         lo, hi = b[:, :128].reshape(n, 2, 2, 32), b[:, 128:192].reshape(n, 2, 32)
@@ -107,6 +135,23 @@ def affine_scale(x, levels):
     return best[0], best[1]
 
 
+def affine_scales(s, levels, most):
+    """Blocks [n, sub-blocks, columns] as D * scale * q - M * minimum, scales and minima integers 0..most."""
+    d, m = affine_scale(s, levels)
+    D, M = half(f16_bytes(d.max(1) / most)), half(f16_bytes(m.max(1) / most))
+    ds = np.clip(np.rint(d * inverse(D)), 0, most).astype(np.uint8)
+    ms = np.clip(np.rint(m * inverse(M)), 0, most).astype(np.uint8)
+    q = np.clip(np.rint((s + (M * ms)[..., None]) * inverse(D * ds)[..., None]), 0, levels).astype(np.uint8)
+    return D, M, ds, ms, q
+
+
+def signed_scales(d, most):
+    """Scales [n, sub-blocks] as D times integers -most..most - 1."""
+    big = np.take_along_axis(d, np.abs(d).argmax(1)[:, None], 1)
+    D = half(f16_bytes(big / -most))
+    return D, np.clip(np.rint(d * inverse(D)), -most, most - 1).astype(np.int8)
+
+
 def quantise(x, t):
     x = np.ascontiguousarray(x, np.float32)
     if t == F32:
@@ -129,24 +174,43 @@ def quantise(x, t):
         d = half(f16_bytes(signed_scale(b, 8)))
         q = np.clip(np.rint(b * inverse(d)) + 8, 0, 15).astype(np.uint8)
         return np.concatenate([f16_bytes(d), q[:, :16] | q[:, 16:] << 4], 1).tobytes()
-    if t == Q4_K:
-        s = b.reshape(n, 8, 32)
-        d, m = affine_scale(s, 15)
-        D, M = half(f16_bytes(d.max(1) / 63)), half(f16_bytes(m.max(1) / 63))
-        ds = np.clip(np.rint(d * inverse(D)), 0, 63).astype(np.uint8)
-        ms = np.clip(np.rint(m * inverse(M)), 0, 63).astype(np.uint8)
-        q = np.clip(np.rint((s + (M * ms)[..., None]) * inverse(D * ds)[..., None]), 0, 15).astype(np.uint8)
+    if t == Q4_1 or t == Q5_1:
+        levels = 15 if t == Q4_1 else 31
+        d, m = (half(f16_bytes(v)) for v in affine_scale(b, levels))
+        q = np.clip(np.rint((b + m) * inverse(d)), 0, levels).astype(np.uint8)
+        fifth = [] if t == Q4_1 else [np.packbits(q >> 4, axis=1, bitorder='little')]
+        return np.concatenate([f16_bytes(d), f16_bytes(-m), *fifth, q[:, :16] & 15 | q[:, 16:] << 4], 1).tobytes()
+    if t == Q5_0:
+        d = half(f16_bytes(signed_scale(b, 16)))
+        q = np.clip(np.rint(b * inverse(d)) + 16, 0, 31).astype(np.uint8)
+        return np.concatenate([f16_bytes(d), np.packbits(q >> 4, axis=1, bitorder='little'),
+                               q[:, :16] & 15 | q[:, 16:] << 4], 1).tobytes()
+    if t == Q2_K:
+        D, M, ds, ms, q = affine_scales(b.reshape(n, 16, 16), 3, 15)
+        q = q.reshape(n, 2, 4, 32)
+        return np.concatenate([ds | ms << 4, (q[:, :, 0] | q[:, :, 1] << 2 | q[:, :, 2] << 4 | q[:, :, 3] << 6)
+                               .reshape(n, 64), f16_bytes(D), f16_bytes(M)], 1).tobytes()
+    if t == Q3_K:
+        s = b.reshape(n, 16, 16)
+        D, ds = signed_scales(signed_scale(s, 4), 32)
+        q = np.clip(np.rint(s * inverse(D * ds)[..., None]) + 4, 0, 7).astype(np.uint8).reshape(n, 8, 32)
+        third, two = np.packbits(q >> 2, axis=1, bitorder='little').reshape(n, 32), (q & 3).reshape(n, 2, 4, 32)
+        two = two[:, :, 0] | two[:, :, 1] << 2 | two[:, :, 2] << 4 | two[:, :, 3] << 6
+        ds = (ds + 32).astype(np.uint8)
+        top = (ds >> 4).reshape(n, 4, 4)
+        return np.concatenate([third, two.reshape(n, 64), ds[:, :8] & 15 | ds[:, 8:] << 4,
+                               top[:, 0] | top[:, 1] << 2 | top[:, 2] << 4 | top[:, 3] << 6, f16_bytes(D)], 1).tobytes()
+    if t == Q4_K or t == Q5_K:
+        D, M, ds, ms, q = affine_scales(b.reshape(n, 8, 32), 15 if t == Q4_K else 31, 63)
         packed = np.concatenate([ds[:, :4] | ds[:, 4:] >> 4 << 6, ms[:, :4] | ms[:, 4:] >> 4 << 6,
                                  (ds[:, 4:] & 15) | ms[:, 4:] << 4], 1)
+        fifth = [] if t == Q4_K else [np.packbits(q >> 4, axis=1, bitorder='little').reshape(n, 32)]
         q = q.reshape(n, 4, 2, 32)
-        return np.concatenate([f16_bytes(D), f16_bytes(M), packed,
-                               (q[:, :, 0] | q[:, :, 1] << 4).reshape(n, 128)], 1).tobytes()
+        return np.concatenate([f16_bytes(D), f16_bytes(M), packed, *fifth,
+                               (q[:, :, 0] & 15 | q[:, :, 1] << 4).reshape(n, 128)], 1).tobytes()
     if t == Q6_K:
         s = b.reshape(n, 16, 16)
-        d = signed_scale(s, 32)
-        big = np.take_along_axis(d, np.abs(d).argmax(1)[:, None], 1)
-        D = half(f16_bytes(big / -128))
-        ds = np.clip(np.rint(d * inverse(D)), -128, 127).astype(np.int8)
+        D, ds = signed_scales(signed_scale(s, 32), 128)
         q = np.clip(np.rint(s * inverse(D * ds)[..., None]) + 32, 0, 63).astype(np.uint8).reshape(n, 2, 4, 32)
         lo = np.stack([(q[:, :, 0] & 15) | (q[:, :, 2] & 15) << 4, (q[:, :, 1] & 15) | (q[:, :, 3] & 15) << 4], 2)
         hi = q[:, :, 0] >> 4 | q[:, :, 1] >> 4 << 2 | q[:, :, 2] >> 4 << 4 | q[:, :, 3] >> 4 << 6

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import gguf
-from gguf import FLOAT, STR, U32, F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q6_K
+from gguf import FLOAT, STR, U32, F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K
 from iq import IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS, IQ4_NL, IQ4_XS, MXFP4
 from mkref import reference
 from refmodel import Model
@@ -47,6 +47,10 @@ MODELS = {
     'small-llama-Q4_0':      dict(seed=29, dim=64, layers=2, heads=4, kv=2, ffn=64, t=Q4_0),
     'small-llama-Q4_K':      dict(seed=25, dim=256, layers=1, heads=2, kv=1, ffn=32, t=Q4_K, small=Q8_0, head=16),
     'small-llama-Q6_K':      dict(seed=32, dim=256, layers=1, heads=2, kv=1, ffn=32, t=Q6_K, small=Q8_0, head=16),
+    'small-llama-Q5':        dict(seed=14, dim=64, layers=2, heads=4, kv=2, ffn=64, t=Q4_1,
+                                  mix={'attn_q': Q5_0, 'attn_v': Q5_1, 'ffn_gate': Q5_0, 'ffn_down': Q5_1}),
+    'small-llama-K':         dict(seed=12, dim=256, layers=1, heads=2, kv=1, ffn=32, t=Q3_K, small=Q5_0, head=16,
+                                  mix={'attn_q': Q2_K, 'attn_v': Q5_K, 'ffn_gate': Q2_K, 'ffn_up': Q5_K}),
     'small-llama-IQ4':       dict(seed=32, dim=256, layers=1, heads=2, kv=1, ffn=32, t=IQ4_XS, small=IQ4_NL, head=16,
                                   mix={'ffn_down': MXFP4}),
     'small-llama-IQ':        dict(seed=32, dim=256, layers=1, heads=2, kv=1, ffn=256, t=IQ3_S, small=Q8_0, head=16,
@@ -103,7 +107,7 @@ def build(path, name, *, seed, arch='llama', dim, layers, heads, kv, ffn, t, sma
         matrix(b + 'ffn_down.weight', dim, ffn)
 
     a = arch + '.'
-    file_type = {F32: 0, F16: 1, Q4_0: 2, Q8_0: 7, Q4_K: 14, Q6_K: 18, IQ3_S: 26, IQ4_XS: 30, BF16: 32}[t]
+    file_type = {F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, Q3_K: 12, Q4_K: 14, Q6_K: 18, IQ3_S: 26, IQ4_XS: 30, BF16: 32}[t]
     meta = [('general.architecture', STR, arch), ('general.name', STR, name), ('general.license', STR, 'mit'),
             ('general.file_type', U32, file_type), ('general.quantization_version', U32, 2),
             (a + 'vocab_size', U32, n_vocab), (a + 'context_length', U32, 256),
