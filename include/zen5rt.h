@@ -65,6 +65,31 @@ struct zen5rt_sampler;
 /* Version of the library as "major.minor.patch". */
 ZEN5RT_API const char *zen5rt_version(void);
 
+/* ---- the CPU ---- */
+
+struct zen5rt_cpu_info {
+	char vendor[16];	/* "AuthenticAMD" */
+	char brand[52];		/* "AMD Ryzen 9 9950X 16-Core Processor", "" if it has none */
+	uint32_t family, model, stepping;
+	const char *core;	/* "Zen 5", "Zen 6", "Zen 4", "Zen 3"; "" for all others */
+	const char *product;	/* "Granite Ridge or Fire Range"; "" where core is no Zen 5 */
+	/* AMD family 1Ah with a model that Linux counts as Zen 5 */
+	bool zen5;
+	uint32_t data_path_bits; /* of vector instructions: 512, 256 or 128; 0 not known */
+	const char *level;	/* the best that this CPU and its operating system can do */
+	/*
+	 * Names, with blanks between them, of what the next level would need: CPUID flags as
+	 * /proc/cpuinfo writes them, "os-avx" and "os-avx512" for registers that the operating
+	 * system has not switched on. "" at the highest level.
+	 */
+	char missing[128];
+	bool hypervisor;	/* this is a virtual machine */
+	char hypervisor_vendor[16]; /* "KVMKVMKVM"; "" if it has no name */
+	bool pages_1g;		/* pages of 1 GiB */
+};
+/* The CPU that the caller runs on; needs no runtime and cannot fail. */
+ZEN5RT_API void zen5rt_cpu_info(struct zen5rt_cpu_info *info);
+
 /* ---- the runtime: ISA level, topology, threads ---- */
 
 enum zen5rt_log_level {

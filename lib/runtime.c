@@ -93,6 +93,7 @@ static int runtime_level(const char *name, unsigned int *level, struct zen5rt_er
 
 int zen5rt_open(const struct zen5rt_params *params, struct zen5rt **out, struct zen5rt_error *err)
 {
+	struct zen5rt_cpu_info cpu;
 	struct zen5rt_params p;
 	struct zen5rt *rt;
 	unsigned int level = 0;
@@ -121,6 +122,9 @@ int zen5rt_open(const struct zen5rt_params *params, struct zen5rt **out, struct 
 	ret = z5_pool_new(&rt->topo, p.n_threads, p.pin, &rt->pool, err);
 	if (ret)
 		goto err_topo;
+	zen5rt_cpu_info(&cpu);
+	z5_log(rt, ZEN5RT_LOG_INFO, "level %s on %s, %s", rt->k.level, *cpu.brand ? cpu.brand : "a CPU without a name",
+	       cpu.zen5 ? "a Zen 5" : "not a Zen 5: runs all the same");
 	*out = rt;
 	return 0;
 

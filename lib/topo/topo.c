@@ -23,7 +23,7 @@
  * kernel's own ids are neither dense nor everywhere unique.
  */
 struct topo_raw {
-	int cpu, core_key, l3_key, node;
+	int cpu, core_key, l3_key, node, package;
 	uint64_t l3_bytes;
 	int core, l3, smt;
 };
@@ -63,14 +63,24 @@ static int topo_read_cpu(const char *root, int cpu, const char *file, char *buf,
 	return z5_read_text(root, path, buf, len);
 }
 
+/* A number from 0 to below limit; other if there is none. */
+static int topo_int(const char *s, int limit, int other)
+{
+	long n;
+
+	if (!isdigit((unsigned char)*s))
+		return other;
+	n = strtol(s, NULL, 10);
+	return n < limit ? (int)n : other;
+}
+
 static int topo_cpu_int(const char *root, int cpu, const char *file, int other)
 {
 	char buf[32];
 
-	if (topo_read_cpu(root, cpu, file, buf, sizeof(buf)) <= 0 ||
-	    !isdigit((unsigned char)buf[0]))
+	if (topo_read_cpu(root, cpu, file, buf, sizeof(buf)) <= 0)
 		return other;
-	return atoi(buf);
+	return topo_int(buf, TOPO_PACKAGE_KEY, other);
 }
 
 static int topo_core_key(const char *root, int cpu)
@@ -131,8 +141,8 @@ static int topo_recorded_node(const char *root, int cpu)
 		return -1;
 	d = opendir(path);
 	while (d && (e = readdir(d)))
-		if (!strncmp(e->d_name, "node", 4) && isdigit((unsigned char)e->d_name[4]))
-			node = atoi(e->d_name + 4);
+		if (!strncmp(e->d_name, "node", 4))
+			node = topo_int(e->d_name + 4, Z5_TOPO_NODES, node);
 	if (d)
 		closedir(d);
 	return node;
@@ -171,9 +181,9 @@ static void topo_read_raw(const char *root, int cpu, struct topo_raw *c)
 	c->cpu = cpu;
 	c->core_key = topo_core_key(root, cpu);
 	c->node = topo_node(root, cpu);
+	c->package = topo_cpu_int(root, cpu, "topology/physical_package_id", 0);
 	if (!topo_l3(root, c))
-		c->l3_key = TOPO_PACKAGE_KEY +
-			    topo_cpu_int(root, cpu, "topology/physical_package_id", 0);
+		c->l3_key = TOPO_PACKAGE_KEY + c->package;
 }
 
 static int topo_by_core(const void *a, const void *b)
@@ -224,7 +234,7 @@ static void topo_fill(const struct topo_raw *c, struct z5_topo *t)
 	for (i = 0; i < t->n_cpus; i++) {
 		t->cpus[i] = (struct z5_cpu){
 			.cpu = c[i].cpu, .core = c[i].core, .smt = c[i].smt,
-			.l3 = c[i].l3, .node = c[i].node,
+			.l3 = c[i].l3, .node = c[i].node, .package = c[i].package,
 		};
 		l3 = &t->l3s[c[i].l3];
 		if (!l3->n_cpus) {
@@ -333,4 +343,26 @@ unsigned int z5_topo_place(const struct z5_topo *t, unsigned int n, const struct
 		first += t->l3s[d].n_cpus;
 	}
 	return n;
+}
+
+enum z5_locality z5_topo_locality(const struct z5_topo *t)
+{
+	bool l3_is_node = true, split = false;
+	unsigned int i, j;
+
+	for (i = 0; i < t->n_cpus; i++) {
+		const struct z5_cpu *a = &t->cpus[i];
+
+		if (a->node < 0 || !t->l3s[a->l3].bytes)
+			return Z5_LOCALITY_NONE;
+		if (a->node != t->l3s[a->l3].node)
+			return Z5_LOCALITY_NONE;
+		split |= a->package == t->cpus[0].package && a->node != t->cpus[0].node;
+	}
+	for (i = 0; i < t->n_l3s; i++)
+		for (j = 0; j < i; j++)
+			l3_is_node &= t->l3s[i].node != t->l3s[j].node;
+	if (!split)
+		return Z5_LOCALITY_NONE;
+	return l3_is_node ? Z5_LOCALITY_SRAT_LLC : Z5_LOCALITY_QUADRANT;
 }

@@ -16,6 +16,7 @@ struct z5_cpu {
 	int smt;		/* 0 for the first sibling that we may use, 1 for the second ... */
 	int l3;			/* index into l3s, dense from 0 */
 	int node;		/* NUMA node, -1 unknown */
+	int package;		/* socket, 0 where sysfs does not say */
 };
 
 struct z5_l3 {
@@ -50,5 +51,20 @@ void z5_topo_free(struct z5_topo *t);
  * threads chosen. cpus may be NULL to ask for the number.
  */
 unsigned int z5_topo_place(const struct z5_topo *t, unsigned int n, const struct z5_cpu **cpus);
+
+/* NUMA nodes are numbered below this in every kernel for x86-64 (NODES_SHIFT 10); others count as unknown. */
+#define Z5_TOPO_NODES	1024
+
+/*
+ * What memory "near to an L3 domain" means here, seen from within a package:
+ *
+ *  none      the package is one node: all its cores are equally far from its memory.
+ *  quadrant  a node is a part of the package with memory of its own (NPS2, NPS4).
+ *  srat-llc  the firmware declares each L3 a node: the distances say nothing about memory.
+ *
+ * One L3 domain a node is taken as srat-llc, which promises less, though NPS4 with one die a quadrant looks the same.
+ */
+enum z5_locality { Z5_LOCALITY_NONE, Z5_LOCALITY_QUADRANT, Z5_LOCALITY_SRAT_LLC };
+enum z5_locality z5_topo_locality(const struct z5_topo *t);
 
 #endif

@@ -67,7 +67,7 @@ static void split_domains(struct z5_topo *t, struct z5_cpu *cpus, struct z5_l3 *
 		/* Of unequal size, and no multiple of each other. */
 		int d = i * i * domains / (n * n);
 
-		cpus[i] = (struct z5_cpu){ i % 2, i, 0, d, 0 };
+		cpus[i] = (struct z5_cpu){ .cpu = i % 2, .core = i, .l3 = d };
 		l3s[d].n_cpus++;
 		l3s[d].n_cores++;
 	}
@@ -222,7 +222,7 @@ static void test_unpinned(const struct z5_topo *topo)
 {
 	static struct env e;
 	struct z5_topo absent = *topo;
-	struct z5_cpu cpus[2] = { { 8190, 0, 0, 0, -1 }, { 100000, 1, 0, 0, -1 } };
+	struct z5_cpu cpus[2] = { { .cpu = 8190, .node = -1 }, { .cpu = 100000, .core = 1, .node = -1 } };
 	struct z5_l3 l3 = { .n_cpus = 2, .n_cores = 2 };
 	struct z5_pool *p = pool(topo, 2, false);
 	unsigned int i, same;

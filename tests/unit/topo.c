@@ -3,7 +3,6 @@
  * Topology: machines unfolded from tests/topo/, this one, and none at all. Run from the top
  * directory.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
@@ -47,29 +46,6 @@ static void put(const char *path, const char *text)
 	fclose(f);
 }
 
-static void put_cpu(int cpu, const char *file, const char *text)
-{
-	char path[256], out[256] = "";
-	size_t n = 0;
-	char *end;
-
-	snprintf(path, sizeof(path), CPU_DIR "/cpu%d/%s", cpu, file);
-	for (; *text && n < sizeof(out) - 16; text++) {
-		if (*text != '@') {
-			out[n++] = *text;
-			out[n] = '\0';
-			continue;
-		}
-		if (text[1] == '+' || text[1] == '-') {
-			n += sprintf(out + n, "%ld", cpu + strtol(text + 1, &end, 10));
-			text = end - 1;
-		} else {
-			n += sprintf(out + n, "%d", cpu);
-		}
-	}
-	put(path, out);
-}
-
 static void clear(void)
 {
 	char command[64];
@@ -81,43 +57,11 @@ static void clear(void)
 
 static bool unfold(const char *name)
 {
-	char path[128], line[512], *kind, *list, *file, *text;
-	FILE *f;
+	char command[128];
 
-	snprintf(path, sizeof(path), "tests/topo/%s", name);
-	f = fopen(path, "re");
-	if (!f) {
-		diag("%s: %s", path, strerror(errno));
-		return false;
-	}
 	clear();
-	mkdir(root, 0755);
-	while (fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
-		kind = strtok(line, " ");
-		if (!kind || *kind == '#')
-			continue;
-		if (!strcmp(kind, "file")) {
-			file = strtok(NULL, " ");
-			text = strtok(NULL, "");
-			put(file, text ? text : "");
-			continue;
-		}
-		list = strtok(NULL, " ");
-		file = strtok(NULL, " ");
-		text = strtok(NULL, "");
-		while (list && isdigit((unsigned char)*list)) {
-			long from = strtol(list, &list, 10), to = from;
-
-			if (*list == '-')
-				to = strtol(list + 1, &list, 10);
-			for (; from <= to; from++)
-				put_cpu(from, file, text ? text : "");
-			list += *list == ',';
-		}
-	}
-	fclose(f);
-	return true;
+	snprintf(command, sizeof(command), "tests/topo/unfold %s %s", name, root);
+	return !system(command);
 }
 
 /* What the header promises of every topology. */
@@ -253,6 +197,7 @@ static void test_9950x(void)
 		check_place(&t, name, 19,
 			    "0 1 2 3 4 5 6 7 16 17 8 9 10 11 12 13 14 15 24");
 		ok(!t.quota, "%s: no quota", name);
+		ok(z5_topo_locality(&t) == Z5_LOCALITY_NONE, "%s: one node, locality none", name);
 	}
 	z5_topo_free(&t);
 }
@@ -285,6 +230,7 @@ static void test_epyc(void)
 		for (i = 0; i < t.n_cpus; i++)
 			bad += t.cpus[i].node != t.cpus[i].cpu % 96 / 24;
 		ok(!bad, "%s: three L3 domains a node, every CPU on its node", name);
+		ok(z5_topo_locality(&t) == Z5_LOCALITY_QUADRANT, "%s: quadrants", name);
 		check_place(&t, name, 12, "0 8 16 24 32 40 48 56 64 72 80 88");
 		check_place(&t, name, 14, "0 1 8 9 16 24 32 40 48 56 64 72 80 88");
 	}
@@ -300,6 +246,7 @@ static void test_vm(void)
 		ok(!t.l3s[0].bytes && t.l3s[0].node == -1 && t.cpus[4].l3 == 1,
 		   "%s: a domain a package", name);
 		ok(t.quota == 3, "%s: a quota of 2.5 is 3 CPUs (%u)", name, t.quota);
+		ok(t.cpus[3].package == 0 && t.cpus[4].package == 1, "%s: packages", name);
 		check_place(&t, name, 0, "0 1 4");
 		check_place(&t, name, 4, "0 1 4 5");
 	}
@@ -326,6 +273,45 @@ static void test_holes(void)
 	z5_topo_free(&t);
 }
 
+/* Nodes put by hand: node n is on CPUs as of[cpu] says. */
+static enum z5_locality locality(const char *name, unsigned int cpus, const int *of, const int *package)
+{
+	enum z5_locality word;
+	struct z5_topo t;
+	char path[96];
+
+	unfold(name);
+	for (unsigned int i = 0; i < cpus; i++) {
+		snprintf(path, sizeof(path), CPU_DIR "/cpu%u/node%d/", i, of[i]);
+		put(path, "");
+		snprintf(path, sizeof(path), CPU_DIR "/cpu%u/topology/physical_package_id", i);
+		put(path, package[i] ? "1" : "0");
+	}
+	if (z5_topo_read(root, &t, NULL))
+		return (enum z5_locality)-1;
+	word = z5_topo_locality(&t);
+	z5_topo_free(&t);
+	return word;
+}
+
+static void test_locality(void)
+{
+	static const int none[8] = { 0 }, halves[8] = { 0, 0, 0, 0, 1, 1, 1, 1 };
+	struct z5_topo t;
+
+	ok(unfold("epyc-9655-l3numa") && !z5_topo_read(root, &t, NULL) && t.l3s[11].node == 11 &&
+		   z5_topo_locality(&t) == Z5_LOCALITY_SRAT_LLC,
+	   "a node for each L3 is srat-llc");
+	z5_topo_free(&t);
+	ok(unfold("epyc-9655-nps1") && !z5_topo_read(root, &t, NULL) && z5_topo_locality(&t) == Z5_LOCALITY_NONE,
+	   "NPS1 is none");
+	z5_topo_free(&t);
+	ok(locality("vm-no-l3", 8, halves, halves) == Z5_LOCALITY_NONE, "no L3 known: none");
+	ok(locality("two-sockets", 8, halves, halves) == Z5_LOCALITY_NONE, "a node a package: none within one");
+	ok(locality("two-sockets", 8, none, halves) == Z5_LOCALITY_NONE, "no nodes: none");
+	ok(locality("two-sockets", 8, halves, none) == Z5_LOCALITY_QUADRANT, "halves of a package");
+}
+
 static void test_nothing(void)
 {
 	struct z5_topo t = { 0 };
@@ -349,6 +335,13 @@ static void test_nothing(void)
 	put(CPU_DIR "/cpu0/cache/index0/level", "3");
 	put(CPU_DIR "/cpu0/cache/index0/shared_cpu_list", "-");
 	ok(!z5_topo_read(root, &t, NULL) && sound(&t), "nonsense: still a machine");
+	z5_topo_free(&t);
+
+	put(CPU_DIR "/cpu0/topology/physical_package_id", "2147483647");
+	put(CPU_DIR "/cpu0/cache/index0/level", "33333333333333333333");
+	put(CPU_DIR "/cpu0/node99999999999/", "");
+	ok(!z5_topo_read(root, &t, NULL) && sound(&t) && t.cpus[0].node == -1 && t.cpus[0].package == 0,
+	   "numbers that no kernel gives: unknown");
 	z5_topo_free(&t);
 	z5_topo_free(&t);
 	ok(!t.cpus && !t.n_cpus, "free leaves all zero, and takes that");
@@ -444,6 +437,7 @@ int main(void)
 	test_epyc();
 	test_vm();
 	test_holes();
+	test_locality();
 	test_nothing();
 	test_quota();
 	test_here();
