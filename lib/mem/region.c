@@ -8,6 +8,7 @@
 
 #include <error.h>
 #include <mem/backend.h>
+#include <mem/pages.h>
 #include <topo/cgroup.h>
 
 const struct z5_mem_backend z5_mem_backends[] = {
@@ -20,14 +21,8 @@ const struct z5_mem_backend z5_mem_backends[] = {
 
 uint64_t z5_mem_available(void)
 {
-	uint64_t machine = UINT64_MAX, group = z5_cgroup_mem_available("");
-	char text[8192];
-	const char *p;
+	uint64_t machine = z5_meminfo("", "MemAvailable:"), group = z5_cgroup_mem_available("");
 
-	z5_read_text("", "/proc/meminfo", text, sizeof(text));
-	p = strstr(text, "MemAvailable:");
-	if (p)
-		machine = strtoull(p + strlen("MemAvailable:"), NULL, 10) << 10;
 	return machine < group ? machine : group;
 }
 

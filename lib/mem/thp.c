@@ -11,28 +11,47 @@
 #include <sys/prctl.h>
 
 #include <mem/backend.h>
+#include <mem/pages.h>
 #include <topo/cgroup.h>
 
 #define THP_SYS	"/sys/kernel/mm/transparent_hugepage"
 
-/*
- * 0, or -ENOTSUP with the reason: the switch of this size rules, unless it says to inherit the
- * general one.
- */
+/* "always [madvise] never": the word in brackets into mode. */
+static bool thp_word(const char *sysroot, const char *file, char *mode, size_t len)
+{
+	char text[128];
+	const char *p;
+
+	if (z5_read_text(sysroot, file, text, sizeof(text)) <= 0)
+		return false;
+	p = strchr(text, '[');
+	if (!p)
+		return false;
+	snprintf(mode, len, "%.*s", (int)strcspn(p + 1, "]"), p + 1);
+	return true;
+}
+
+const char *z5_thp_mode(const char *sysroot, char *mode, size_t len)
+{
+	static const char own[] = THP_SYS "/hugepages-2048kB/enabled", general[] = THP_SYS "/enabled";
+
+	*mode = '\0';
+	/* Kernels before 6.8 have only the general one. */
+	if (thp_word(sysroot, own, mode, len) && strcmp(mode, "inherit"))
+		return own;
+	return thp_word(sysroot, general, mode, len) ? general : NULL;
+}
+
 static int thp_switch(char *why, size_t why_len)
 {
-	const char *file = THP_SYS "/hugepages-2048kB/enabled";
-	char text[128];
+	char mode[16];
+	const char *file = z5_thp_mode("", mode, sizeof(mode));
 
-	/* Kernels before 6.8 have only the general one. */
-	if (z5_read_text("", file, text, sizeof(text)) <= 0 || strstr(text, "[inherit]")) {
-		file = THP_SYS "/enabled";
-		if (z5_read_text("", file, text, sizeof(text)) <= 0) {
-			snprintf(why, why_len, "this kernel has no transparent huge pages");
-			return -ENOTSUP;
-		}
+	if (!file) {
+		snprintf(why, why_len, "this kernel has no transparent huge pages");
+		return -ENOTSUP;
 	}
-	if (strstr(text, "[never]")) {
+	if (!strcmp(mode, "never")) {
 		snprintf(why, why_len, "switched off (echo madvise > %s)", file);
 		return -ENOTSUP;
 	}
