@@ -211,6 +211,31 @@ struct zen5rt_weight_info {
 ZEN5RT_API int zen5rt_weight_info(const struct zen5rt_model *model, unsigned int i,
 				  struct zen5rt_weight_info *info);
 
+/*
+ * What a model will need, from the header of its file: nothing is loaded, and no runtime is needed.
+ */
+struct zen5rt_model_plan {
+	char arch[64];		/* general.architecture, "" if missing; ASCII, other bytes are ? */
+	uint64_t file_bytes;
+	/*
+	 * Repacked weights: what zen5rt_model_info.weight_bytes will be. Tensors of types that
+	 * this version cannot run count with their bytes in the file.
+	 */
+	uint64_t weight_bytes;
+	uint64_t kv_bytes;	/* KV cache of n_ctx positions; 0 where refused says why it is unknown */
+	uint32_t n_ctx;		/* as asked, else what a session takes by default */
+	uint32_t n_ctx_train;
+	uint32_t n_tensors;
+	uint32_t n_unsupported;	/* tensors of such types */
+	char unsupported[128];	/* and those types: "Q2_K, TQ1_0" */
+	uint32_t n_parts;	/* above 1: one file of a split model; all sizes are of this file */
+	char refused[512];	/* one line why this version would not run it, "" if nothing is known */
+};
+/* n_ctx 0: the session's default. Errors as zen5rt_model_load() gives them for a malformed file. */
+ZEN5RT_API int zen5rt_model_plan(const char *path, uint32_t n_ctx,
+				 struct zen5rt_model_plan *plan,
+				 struct zen5rt_error *err);
+
 /* The vocabulary of a model; owned by the model. */
 ZEN5RT_API const struct zen5rt_vocab *
 zen5rt_model_vocab(const struct zen5rt_model *model);

@@ -13,6 +13,9 @@ struct z5_kv {
 	size_t v_off;			/* floats from a head's keys to its values */
 };
 
+/* Fills everything but the region, and *bytes with what that will need. -EINVAL if the size overflows. */
+int z5_kv_shape(struct z5_kv *kv, size_t n_layer, size_t n_head_kv, size_t hd_k, size_t hd_v,
+		size_t n_ctx, size_t *bytes, struct zen5rt_error *err);
 /* n_ctx positions, rounded up to whole chunks of attention. -ENOMEM, -EINVAL if the size overflows. */
 int z5_kv_init(struct z5_kv *kv, size_t n_layer, size_t n_head_kv, size_t hd_k, size_t hd_v,
 	       size_t n_ctx, struct zen5rt_error *err);
