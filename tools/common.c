@@ -126,3 +126,49 @@ const char *human_bytes(char *buf, size_t n, double bytes)
 	snprintf(buf, n, i ? "%.2f %s" : "%.0f %s", bytes, unit[i]);
 	return buf;
 }
+
+void cpu_what(const struct zen5rt_cpu_info *cpu, char *buf, size_t n)
+{
+	snprintf(buf, n, "%s (%s family %02Xh, model %02Xh%s%s%s)", *cpu->brand ? cpu->brand : "a CPU without a name",
+		 strcmp(cpu->vendor, "AuthenticAMD") ? *cpu->vendor ? cpu->vendor : "unknown" : "AMD", cpu->family,
+		 cpu->model, *cpu->core ? ", " : "", cpu->core, cpu->hypervisor ? ", as a virtual machine shows it" : "");
+}
+
+void require_zen5(const struct zen5rt_cpu_info *cpu)
+{
+	struct zen5rt_cpu_info here;
+	char what[160];
+
+	if (!cpu) {
+		zen5rt_cpu_info(&here);
+		cpu = &here;
+	}
+	if (cpu->zen5)
+		return;
+	cpu_what(cpu, what, sizeof(what));
+	fflush(stdout);
+	fprintf(stderr, "%s: requires an AMD Zen 5 processor (family 1Ah), this is %s\n",
+		program_invocation_short_name, what);
+	exit(3);
+}
+
+char *shell_word(const char *s)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:=@%";
+	char *out = malloc(4 * strlen(s) + 3), *p = out;
+
+	if (!out)
+		die("out of memory");
+	if (*s && *s != '-' && !s[strspn(s, plain)])
+		return strcpy(out, s);
+	*p++ = '\'';
+	for (; *s; s++) {
+		if (*s == '\'')
+			p = stpcpy(p, "'\\''");
+		else
+			*p++ = *s;
+	}
+	*p++ = '\'';
+	*p = '\0';
+	return out;
+}

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <zen5rt.h>
 
 /* One line "<command>: ..." on stderr, control characters shown as ?, then exit status 1. */
 void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -28,6 +29,15 @@ int write_all(int fd, const char *buf, size_t len);
 
 /* Flushes stdout and dies if anything that was printed did not arrive. */
 void finish_stdout(void);
+
+/* "Intel(R) ... (GenuineIntel family 06h, model A7h)" into buf. */
+void cpu_what(const struct zen5rt_cpu_info *cpu, char *buf, size_t n);
+
+/* The option --require-zen5: returns on a Zen 5, else one line and exit status 3. cpu NULL: the CPU that this runs on. */
+void require_zen5(const struct zen5rt_cpu_info *cpu);
+
+/* s as a word of a shell command, quoted where it must be, for the caller to free. */
+char *shell_word(const char *s);
 
 /* "1.2 GiB" into buf. */
 const char *human_bytes(char *buf, size_t n, double bytes);

@@ -96,13 +96,17 @@ void explain(const struct run *r)
 	struct zen5rt_region_info region;
 	struct zen5rt_weight_info w;
 	struct zen5rt_model_info m;
-	char a[32], b[32];
+	struct zen5rt_cpu_info cpu;
+	char a[32], b[32], what[160];
 	double bytes;
 
 	zen5rt_model_info(r->model, &m);
 	fprintf(stderr, "model:      %s%s%s, %.2f M parameters, %u layers, width %u, %u heads (%u KV), context %u of %u\n",
 		m.arch, *m.name ? " " : "", m.name, (double)m.n_params / 1e6, m.n_layer, m.n_embd, m.n_head,
 		m.n_head_kv, zen5rt_session_n_ctx(r->session), m.n_ctx_train);
+	zen5rt_cpu_info(&cpu);
+	cpu_what(&cpu, what, sizeof(what));
+	fprintf(stderr, "CPU:        %s%s\n", what, cpu.zen5 ? "" : ": not a Zen 5, runs all the same");
 	fprintf(stderr, "level:      %s\n", zen5rt_level(r->rt));
 	fputs("memory:\n", stderr);
 	for (unsigned int i = 0; !zen5rt_model_region(r->model, i, &region); i++)
@@ -149,6 +153,8 @@ static json_t *json_explain(const struct run *r)
 	struct zen5rt_thread_info t;
 	struct zen5rt_weight_info w;
 	struct zen5rt_model_info m;
+	struct zen5rt_cpu_info cpu;
+	char what[160];
 
 	zen5rt_model_info(r->model, &m);
 	for (unsigned int i = 0; !zen5rt_model_region(r->model, i, &region); i++)
@@ -164,6 +170,10 @@ static json_t *json_explain(const struct run *r)
 				      "rows", (json_int_t)w.rows, "columns", (json_int_t)w.cols,
 				      "count", (int)w.count, "bytes", (json_int_t)w.bytes,
 				      "calls", (json_int_t)w.calls, "tokens", (json_int_t)w.columns));
+	zen5rt_cpu_info(&cpu);
+	cpu_what(&cpu, what, sizeof(what));
+	json_object_set_new(o, "cpu", json_string(what));
+	json_object_set_new(o, "zen5", json_boolean(cpu.zen5));
 	json_object_set_new(o, "level", json_string(zen5rt_level(r->rt)));
 	json_object_set_new(o, "regions", regions);
 	json_object_set_new(o, "threads", threads);

@@ -12,6 +12,7 @@ enum {
 	OPT_TEMP = 256, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_REPEAT, OPT_REPEAT_N, OPT_UBATCH, OPT_TOKENS,
 	OPT_LOGITS, OPT_JSON, OPT_EXPLAIN, OPT_NO_DISPLAY, OPT_IGNORE_EOS, OPT_NO_PIN,
 	OPT_CHAT, OPT_NO_CHAT, OPT_SYSTEM, OPT_TEMPLATE, OPT_STOP, OPT_NO_SHIFT,
+	OPT_REQUIRE_ZEN5,
 };
 
 static const struct argp_option options[] = {
@@ -34,6 +35,7 @@ static const struct argp_option options[] = {
 	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
 	{ "ubatch", OPT_UBATCH, "N", 0, "Tokens a prefill chunk (default 512)", 0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
+	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Exit status 3 and one line unless the CPU is a Zen 5", 0 },
 	{ NULL, 0, NULL, 0, "Sampling:", 4 },
 	{ "temp", OPT_TEMP, "T", 0, "Temperature; 0: always the likeliest token (default 0.8)", 0 },
 	{ "top-k", OPT_TOP_K, "N", 0, "Only the N likeliest tokens; 0: off (default 40)", 0 },
@@ -56,7 +58,7 @@ static const char doc[] =
 	"\vThe text goes to standard output, everything else to standard error. Ctrl-C ends the answer; in a "
 	"conversation it goes on, and Ctrl-D or Ctrl-C twice leaves.\n"
 	"Environment: ZEN5RT_LEVEL=scalar|avx2|avx512vnni chooses the instruction set.\n"
-	"Exit status: 0 done, 1 failed, 64 wrong usage, 130 ended by Ctrl-C.";
+	"Exit status: 0 done, 1 failed, 3 not a Zen 5 (with --require-zen5), 64 wrong usage, 130 ended by Ctrl-C.";
 
 /* The list of names is that of the table. */
 static char *help_filter(int key, const char *text, void *input)
@@ -119,6 +121,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--chat-template %s: known are %s", arg, chat_names(names, sizeof(names)));
 		break;
 	case OPT_NO_SHIFT: a->no_shift = true; break;
+	case OPT_REQUIRE_ZEN5: a->require_zen5 = true; break;
 	case ARGP_KEY_ARG:
 		if (a->model)
 			argp_error(state, "more than one model: %s and %s", a->model, arg);

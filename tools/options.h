@@ -13,7 +13,7 @@ enum chat_mode { CHAT_AUTO, CHAT_ON, CHAT_OFF };
 struct options {
 	const char *model, *prompt, *prompt_file, *tokens, *logits;
 	long long n_predict, ctx, threads, ubatch, seed;	/* -1 or 0: not given */
-	bool no_display, ignore_eos, json, explain, no_pin;
+	bool no_display, ignore_eos, json, explain, no_pin, require_zen5;
 	struct zen5rt_sampler_params sampler;
 	enum chat_mode chat;
 	const char *system;

@@ -277,6 +277,8 @@ int main(int argc, char **argv)
 	bool chat;
 
 	parse_options(argc, argv, &o);
+	if (o.require_zen5)
+		require_zen5(NULL);
 	signal(SIGPIPE, SIG_IGN);
 
 	zen5rt_params_init(&rp);

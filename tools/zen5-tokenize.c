@@ -15,10 +15,10 @@ const char *argp_program_version = "zen5-tokenize " Z5_VERSION;
 struct options {
 	const char *model;
 	unsigned int flags;
-	bool special, json, decode;
+	bool special, json, decode, require_zen5;
 };
 
-enum { OPT_NO_BOS = 256, OPT_NO_SPECIAL, OPT_JSON, OPT_DECODE };
+enum { OPT_NO_BOS = 256, OPT_NO_SPECIAL, OPT_JSON, OPT_DECODE, OPT_REQUIRE_ZEN5 };
 
 static const struct argp_option option_table[] = {
 	{ "no-bos", OPT_NO_BOS, NULL, 0,
@@ -27,6 +27,7 @@ static const struct argp_option option_table[] = {
 	  "Take text of special tokens as text; with --decode, leave special tokens out", 0 },
 	{ "json", OPT_JSON, NULL, 0, "Print {\"tokens\":[...],\"n\":N}, or {\"text\":...}", 0 },
 	{ "decode", OPT_DECODE, NULL, 0, "Read ids from standard input and print their text", 0 },
+	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Exit status 3 and one line unless the CPU is a Zen 5", 0 },
 	{ 0 }
 };
 
@@ -48,6 +49,9 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 	case OPT_DECODE:
 		o->decode = true;
 		return 0;
+	case OPT_REQUIRE_ZEN5:
+		o->require_zen5 = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		if (o->model)
 			argp_error(state, "one MODEL only");
@@ -65,7 +69,7 @@ static const struct argp argp = {
 	option_table, option_parse, "MODEL",
 	"Reads text from standard input and prints its token ids, separated by spaces, on one line."
 	"\vMODEL is a GGUF file; it may be one that holds a vocabulary and no tensors. "
-	"Exit status: 0, 1 for bad input or a failed write, 64 for wrong usage.",
+	"Exit status: 0, 1 for bad input or a failed write, 3 not a Zen 5 (with --require-zen5), 64 for wrong usage.",
 	NULL, NULL, NULL
 };
 
@@ -217,6 +221,8 @@ int main(int argc, char **argv)
 	int r;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	if (o.require_zen5)
+		require_zen5(NULL);
 	if (zen5rt_vocab_load(o.model, &vocab, &err))
 		return fail(err.message);
 	text = read_all(0, "standard input", &len);
