@@ -120,8 +120,11 @@ static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int
 	if (!arch->no_pre_norm &&
 	    ((ret = bind_norm(m, ld, &l->attn_norm, false, "blk.%u.attn_norm.weight", "blk.%u.attn_norm.bias", i)) ||
 	     /* stablelm 2 12B has none: its blocks are parallel */
-	     (ret = bind_norm(m, ld, &l->ffn_norm, arch->parallel, "blk.%u.ffn_norm.weight",
+	     (ret = bind_norm(m, ld, &l->ffn_norm, arch->parallel,
+			      arch->sinks ? "blk.%u.post_attention_norm.weight" : "blk.%u.ffn_norm.weight",
 			      "blk.%u.ffn_norm.bias", i))))
+		return ret;
+	if (arch->sinks && (ret = z5_bind_vector(ld, &l->sinks, h->n_head, false, "blk.%u.attn_sinks.weight", i)))
 		return ret;
 	if (arch->post_norm &&
 	    ((ret = z5_bind_vector(ld, &l->attn_post_norm, h->n_embd, false, "blk.%u.post_attention_norm.weight", i)) ||
@@ -428,6 +431,9 @@ static const struct z5_moe_kind qwen2moe = {
 static const struct z5_moe_kind qwen3moe = {
 	.required = true, .gating = Z5_GATING_SOFTMAX, .norm = true, .share_width = true,
 };
+static const struct z5_moe_kind gptoss = {
+	.required = true, .gating = Z5_GATING_SOFTMAX_CHOSEN, .oai = true,
+};
 static const struct z5_moe_kind deepseek = { .gating = Z5_GATING_SOFTMAX };
 
 const struct z5_arch z5_archs[] = {
@@ -436,6 +442,8 @@ const struct z5_arch z5_archs[] = {
 	{ .name = "qwen3", LLAMA, .neox = true, .qk_norm = Z5_QK_HEAD },
 	{ .name = "qwen2moe", LLAMA, .moe = &qwen2moe, .neox = true, .qkv_bias = true },
 	{ .name = "qwen3moe", LLAMA, .moe = &qwen3moe, .neox = true, .qk_norm = Z5_QK_HEAD },
+	{ .name = "gpt-oss", LLAMA, .moe = &gptoss, .neox = true, .qkv_bias = true, .sinks = true,
+	  .window_period = 2 },
 	{ .name = "deepseek2", LLAMA, .moe = &deepseek, .mla = true },
 	{ .name = "gemma", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true },
 	{ .name = "gemma2", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true, .post_norm = true,

@@ -134,6 +134,7 @@ struct z5_arch {
 	const char *name;
 	const struct z5_moe_kind *moe;	/* NULL: never experts */
 	bool mla;
+	bool sinks;		/* attention sinks; the norm before the feed-forward is named post_attention_norm */
 	bool neox;		/* rotary pairs are half a head apart */
 	bool qkv_bias;		/* demanded */
 	bool layer_norm;	/* instead of RMSNorm */
