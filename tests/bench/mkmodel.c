@@ -197,6 +197,12 @@ static void row(uint8_t *p, const struct z5_type_ops *t, size_t k, float sd)
 		case 8: h = half(sd / 74); memcpy(p, &h, 2); break;
 		case 2: h = half(sd / 4.6f); memcpy(p, &h, 2); break;
 		/* a scale of 32 * 7.5 on average, less a minimum of the same size */
+		case 3: h = half(sd / 4.6f); memcpy(p, &h, 2); h = half(sd / 4.6f * 7.5f) | 0x8000; memcpy(p + 2, &h, 2); break;
+		case 6: h = half(sd / 9.2f); memcpy(p, &h, 2); break;
+		case 7: h = half(sd / 9.2f); memcpy(p, &h, 2); h = half(sd / 9.2f * 15.5f) | 0x8000; memcpy(p + 2, &h, 2); break;
+		case 10: h = half(sd / 15); memcpy(p + 80, &h, 2); h = half(sd / 9); memcpy(p + 82, &h, 2); break;
+		case 11: h = half(sd / 42); memcpy(p + 108, &h, 2); break;
+		case 13: h = half(sd / 510); memcpy(p, &h, 2); h = half(sd / 34); memcpy(p + 2, &h, 2); break;
 		case 12: h = half(sd / 250); memcpy(p, &h, 2); h = half(sd / 34); memcpy(p + 2, &h, 2); break;
 		case 14: h = half(sd / 1330); memcpy(p + 208, &h, 2); break;
 		case 20: h = half(sd / 70); memcpy(p, &h, 2); break;
