@@ -79,6 +79,8 @@ fails("$run $model -p '$long' -c 64", 1, qr/tokens.*context.*-c/, 'a prompt long
 
 fails("$run /nonexistent.gguf -p x", 1, qr/nonexistent\.gguf.*No such file/, 'no such file');
 fails("$run $dir -p x", 1, qr/\Q$dir\E/, 'a directory');
+fails("{ cat $model | $run /dev/stdin -p x; }", 1, qr/\/dev\/stdin: is a pipe: a model must be an ordinary file/, 'a model from a pipe');
+fails("$run - -p x", 1, qr/standard input: name a file/, 'a model from standard input');
 fails("$run tests/run -p x", 1, qr/tests\/run/, 'a file that is no GGUF');
 fails("$run $model --tokens 1,2,999999", 1, qr/999999.*vocabulary/, 'a token outside the vocabulary');
 fails("$run $model --tokens 1,,2", 1, qr/--tokens/, 'ids that are none');

@@ -103,7 +103,8 @@ static void put(struct render *r, const char *p, size_t len)
 		t->text = q;
 		r->cap = cap;
 	}
-	memcpy(t->text + t->len, p, len);
+	if (len)
+		memcpy(t->text + t->len, p, len);
 	t->len += len;
 	t->text[t->len] = '\0';
 }

@@ -220,11 +220,15 @@ enum lineedit_end lineedit_read(struct lineedit *le, const char *prompt, char **
 	le->prompt = prompt;
 	watch_prompt(true);
 	for (;;) {
+		const char *line;
 		int n = 0;
-		const char *line = el_gets(le->el, &n);
-		size_t k = line && n > 0 ? (size_t)n : 0;
+		size_t k;
 		bool more;
 
+		/* before the prompt, not after it as libedit would: what is typed at once must not be echoed twice */
+		el_set(le->el, EL_PREP_TERM, 1);
+		line = el_gets(le->el, &n);
+		k = line && n > 0 ? (size_t)n : 0;
 		if (interrupted || ending || !k) {
 			watch_prompt(false);
 			return stopped(le, text);
