@@ -130,6 +130,7 @@ struct zen5rt_vocab {
 	struct z5_ugm *ugm;
 	struct z5_rwkv *rwkv;
 	struct z5_pretok *pretok;
+	struct z5_pieces *pieces;	/* NULL until somebody asks */
 };
 
 /* Types of tokens that text alone, without ZEN5RT_TOKENIZE_SPECIAL, must never turn into. */
@@ -140,6 +141,32 @@ static inline bool z5_vocab_reserved(const struct zen5rt_vocab *v, uint32_t id)
 
 /* The byte that a token named "<0xXX>" stands for, -1 for any other name. */
 int z5_vocab_byte_name(struct gguf_str s);
+
+/* ---- piece.c ---- */
+
+struct z5_piece {
+	uint32_t id;
+	uint32_t off, len;	/* in bytes */
+	uint32_t lcp;		/* bytes shared with the piece before */
+};
+
+/* What tokens add to a text, sorted by it; those that add nothing are not there. */
+struct z5_pieces {
+	char *bytes;
+	struct z5_piece *piece;
+	uint32_t n;
+	uint32_t max_len;
+	uint32_t first[257];	/* where those that begin with a byte begin */
+};
+
+/* Owned by the vocabulary, made once, by any thread. NULL if out of memory. */
+const struct z5_pieces *z5_vocab_pieces(const struct zen5rt_vocab *v);
+void z5_pieces_free(struct z5_pieces *ps);
+/*
+ * Writes the bytes that token id adds inside a text, at most max_len, and returns how many: 0 for tokens
+ * that are no text (control, unknown, unused).
+ */
+size_t z5_vocab_piece(const struct zen5rt_vocab *v, uint32_t id, char *out);
 
 /* ---- one call of zen5rt_tokenize ---- */
 

@@ -31,6 +31,7 @@ void zen5rt_vocab_free(struct zen5rt_vocab *v)
 	z5_ugm_free(v->ugm);
 	z5_rwkv_free(v->rwkv);
 	z5_pretok_free(v->pretok);
+	z5_pieces_free(v->pieces);
 	z5_strtab_free(&v->str);
 	free(v->type);
 	free(v->flag);
