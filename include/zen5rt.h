@@ -25,9 +25,9 @@
  *    that says what failed, where, and what to do. It is untouched on success.
  *  - The library never prints, never exits, installs no signal handler and keeps
  *    no global state: any number of handles may exist side by side.
- *  - A handle is used by one thread at a time. A struct zen5rt runs one evaluation
- *    at a time: models and sessions of the same zen5rt share its threads, and a second
- *    caller meanwhile gets -EBUSY.
+ *  - A handle is used by one thread at a time, vocabularies and grammars by any number. A
+ *    struct zen5rt runs one evaluation at a time: models and sessions of the same zen5rt
+ *    share its threads, and a second caller meanwhile gets -EBUSY.
  *  - What *_new, *_open and *_load return belongs to the caller and is released by
  *    the matching *_free or *_close, which accept NULL. Children first: sessions,
  *    then models, then the zen5rt. Strings that a getter returns live as long as
@@ -61,6 +61,8 @@ struct zen5rt_session;
 struct zen5rt_vocab;
 struct zen5rt_detok;
 struct zen5rt_sampler;
+struct zen5rt_grammar;
+struct zen5rt_matcher;
 
 /* Version of the library as "major.minor.patch". */
 ZEN5RT_API const char *zen5rt_version(void);
@@ -358,6 +360,56 @@ ZEN5RT_API const float *zen5rt_logits(const struct zen5rt_session *session);
 /* Forgets all positions from pos on; -EINVAL if pos is past the end. */
 ZEN5RT_API int zen5rt_session_rewind(struct zen5rt_session *session, uint32_t pos);
 
+/* ---- grammars: what a model may say ---- */
+
+/*
+ * Compiles the GBNF text[0..len), UTF-8; Documentation/grammar.rst has the dialect. root names the rule
+ * that the whole answer matches, NULL: "root". vocab may be NULL for matching text alone, else it must
+ * outlive the grammar. A grammar may be used by matchers in any number of threads at once: what they
+ * find out about it is shared, memory above 64 MiB is given back.
+ * -EINVAL with a line "grammar:LINE:COLUMN: ..." for a text that is wrong, refers to rules that are not
+ * there, has a rule that can begin with itself, or is larger than the bounds; -ENOMEM.
+ */
+ZEN5RT_API int zen5rt_grammar_new(const struct zen5rt_vocab *vocab, const char *text, size_t len,
+				  const char *root, struct zen5rt_grammar **grammar,
+				  struct zen5rt_error *err);
+/* Matchers first. */
+ZEN5RT_API void zen5rt_grammar_free(struct zen5rt_grammar *grammar);
+
+/*
+ * One text that a grammar follows while it is written: the state of one sequence. A matcher is small,
+ * and copying is as cheap as assigning a number: keep a copy for what may have to be taken back.
+ */
+ZEN5RT_API int zen5rt_matcher_new(struct zen5rt_grammar *grammar, struct zen5rt_matcher **matcher,
+				  struct zen5rt_error *err);
+ZEN5RT_API void zen5rt_matcher_free(struct zen5rt_matcher *matcher);
+/* Back to the beginning. */
+ZEN5RT_API void zen5rt_matcher_reset(struct zen5rt_matcher *matcher);
+/* Makes to stand where from stands; -EINVAL if they are of different grammars. */
+ZEN5RT_API int zen5rt_matcher_copy(struct zen5rt_matcher *to, const struct zen5rt_matcher *from);
+
+/*
+ * Goes on by a token, or by text that need not end with a whole character. -EDOM if the grammar does
+ * not allow it, -E2BIG if it is too ambiguous to be followed, -ENOMEM; the matcher is then unchanged.
+ * A token that ends an answer is allowed exactly where the grammar can end, and nothing after it.
+ * Control tokens are no text: only a grammar that names them allows them.
+ */
+ZEN5RT_API int zen5rt_matcher_accept(struct zen5rt_matcher *matcher, int32_t id,
+				     struct zen5rt_error *err);
+ZEN5RT_API int zen5rt_matcher_text(struct zen5rt_matcher *matcher, const char *text, size_t len,
+				   struct zen5rt_error *err);
+/* True if zen5rt_matcher_accept() would be content with the token. */
+ZEN5RT_API bool zen5rt_matcher_allows(struct zen5rt_matcher *matcher, int32_t id);
+/* True if the text so far is complete. */
+ZEN5RT_API bool zen5rt_matcher_can_end(const struct zen5rt_matcher *matcher);
+/*
+ * Sets those of logits[0..n) that are of tokens not allowed next to -infinity and returns how many
+ * tokens of the vocabulary are allowed, at least 1. n may be 0. -EDOM if there are none, or the answer
+ * has ended; -E2BIG, -ENOMEM; then logits are unchanged.
+ */
+ZEN5RT_API int64_t zen5rt_matcher_mask(struct zen5rt_matcher *matcher, float *logits, uint32_t n,
+				       struct zen5rt_error *err);
+
 /* ---- sampling ---- */
 
 struct zen5rt_sampler_params {
@@ -384,10 +436,21 @@ ZEN5RT_API void zen5rt_sampler_accept(struct zen5rt_sampler *sampler, int32_t id
 /*
  * Chooses a token from logits (float[n_vocab]). Order: repetition penalty, top-k,
  * top-p, min-p, temperature. Depends on nothing but params, the logits and the tokens
- * accepted. -EDOM if every logit is NaN or none is above -infinity.
+ * accepted. -EDOM if every logit is NaN or none is above -infinity. With a
+ * matcher only tokens that it allows are chosen from, before everything else; -EDOM, -E2BIG or -ENOMEM if
+ * it has none, and zen5rt_matcher_mask(matcher, NULL, 0, &err) says why. What was chosen goes to
+ * zen5rt_matcher_accept() as well.
  */
 ZEN5RT_API int32_t zen5rt_sampler_pick(struct zen5rt_sampler *sampler,
 				       const float *logits);
+
+/*
+ * From now on choices follow the matcher, which stays the caller's and must outlive them; NULL: no more.
+ * -EINVAL if it is of a vocabulary larger than n_vocab, -ENOMEM.
+ */
+ZEN5RT_API int zen5rt_sampler_set_matcher(struct zen5rt_sampler *sampler,
+					  struct zen5rt_matcher *matcher,
+					  struct zen5rt_error *err);
 
 /* ---- quantizing ---- */
 

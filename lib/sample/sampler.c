@@ -6,6 +6,7 @@
  */
 #include "error.h"
 #include "fpenv.h"
+#include "grammar/matcher.h"
 
 #include <errno.h>
 #include <math.h>
@@ -28,6 +29,8 @@ struct zen5rt_sampler {
 	float *logits;		/* after the penalty; NULL likewise */
 	cand_t *cand;
 	double *weight;
+	struct zen5rt_matcher *matcher;
+	float *allowed;		/* logits, -infinity where the matcher says no; NULL: never needed */
 };
 
 void zen5rt_sampler_params_init(struct zen5rt_sampler_params *p)
@@ -118,6 +121,7 @@ void zen5rt_sampler_free(struct zen5rt_sampler *s)
 	free(s->logits);
 	free(s->cand);
 	free(s->weight);
+	free(s->allowed);
 	free(s);
 }
 
@@ -386,13 +390,12 @@ static const float *sampler_penalize(struct zen5rt_sampler *s, const float *logi
 	return s->logits;
 }
 
-static int32_t sampler_pick(struct zen5rt_sampler *s, const float *logits)
+static int32_t sampler_choose(struct zen5rt_sampler *s, const float *logits)
 {
 	bool sorted = s->p.top_k && s->p.top_k < s->n_vocab;
 	cand_t best;
 	size_t n;
 
-	logits = sampler_penalize(s, logits);
 	if (s->p.temp <= 0)
 		return sampler_greedy(s, logits);
 	if (sorted) {
@@ -408,6 +411,39 @@ static int32_t sampler_pick(struct zen5rt_sampler *s, const float *logits)
 	if (s->p.min_p > 0)
 		n = sampler_min_p(s, n, best);
 	return sampler_draw(s, n, best);
+}
+
+static int32_t sampler_pick(struct zen5rt_sampler *s, const float *logits)
+{
+	int64_t r;
+
+	logits = sampler_penalize(s, logits);
+	if (!s->matcher)
+		return sampler_choose(s, logits);
+	if (s->p.temp <= 0) {
+		/* mostly the likeliest token is one that is allowed, and a whole mask costs more than one token */
+		int32_t id = sampler_greedy(s, logits);
+
+		if (id < 0 || zen5rt_matcher_allows(s->matcher, id))
+			return id;
+	}
+	memcpy(s->allowed, logits, s->n_vocab * sizeof(*logits));
+	r = zen5rt_matcher_mask(s->matcher, s->allowed, s->n_vocab, NULL);
+	return r < 0 ? (int32_t)r : sampler_choose(s, s->allowed);
+}
+
+int zen5rt_sampler_set_matcher(struct zen5rt_sampler *s, struct zen5rt_matcher *matcher,
+			       struct zen5rt_error *err)
+{
+	if (matcher && !z5_matcher_fits(matcher, s->n_vocab))
+		return z5_fail(err, -EINVAL, "the grammar is not of the vocabulary of this sampler's %u "
+			       "tokens", s->n_vocab);
+	if (matcher && !s->allowed)
+		s->allowed = malloc(s->n_vocab * sizeof(*s->allowed));
+	if (matcher && !s->allowed)
+		return z5_fail(err, -ENOMEM, "out of memory for a grammar over %u tokens", s->n_vocab);
+	s->matcher = matcher;
+	return 0;
 }
 
 int32_t zen5rt_sampler_pick(struct zen5rt_sampler *s, const float *logits)
