@@ -8,15 +8,18 @@
 #include <stdint.h>
 #include <zen5rt.h>
 
+struct constraint;
+
 struct run {
 	struct zen5rt *rt;
 	struct zen5rt_model *model;
 	struct zen5rt_session *session;
+	struct constraint *constraint;	/* of the sampler; NULL: none */
 	int32_t *ids;			/* prompt, then what was generated */
 	size_t n_prompt, n_out;
 	size_t n_kept;			/* tokens of the prompt that an earlier turn has evaluated */
 	size_t n_eval;			/* tokens decoded, which is one less than generated or equal */
-	const char *end;		/* "eos", "length", "stop", "context full", "interrupted" */
+	const char *end;		/* "eos", "length", "stop", "context full", "interrupted", "grammar" */
 	uint64_t seed;
 	double load_s, prompt_start, prompt_s;
 	double first_s;			/* from the prompt's start to the first token */

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common.h"
+#include "constrain.h"
 #include "watch.h"
 
 struct zen5rt_sampler *make_sampler(const struct options *o, uint32_t n_vocab, uint64_t *seed)
@@ -67,6 +68,7 @@ void generate(const struct generation *g, struct run *r)
 	const struct options *o = g->o;
 	double start = now();
 
+	constrain_begin(r->constraint);
 	r->end = NULL;
 	while (!r->end) {
 		int32_t id;
@@ -80,8 +82,11 @@ void generate(const struct generation *g, struct run *r)
 			break;
 		}
 		id = zen5rt_sampler_pick(g->sampler, zen5rt_logits(r->session));
-		if (id < 0)
-			die("%s: the logits are not numbers: the model's weights are damaged", o->model);
+		if (id < 0) {
+			constrain_stuck(r->constraint, id, o->model);
+			r->end = "grammar";
+			break;
+		}
 		if (r->n_out == 0)
 			r->first_s = now() - r->prompt_start;
 		if ((zen5rt_vocab_is_eog(vocab, id) || id == g->end) && !o->ignore_eos) {
@@ -89,6 +94,7 @@ void generate(const struct generation *g, struct run *r)
 			break;
 		}
 		zen5rt_sampler_accept(g->sampler, id);
+		constrain_accept(r->constraint, id);
 		r->ids[r->n_prompt + r->n_out++] = id;
 		if (answer_token(g->answer, id))
 			r->end = "stop";

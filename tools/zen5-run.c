@@ -11,6 +11,7 @@
 #include <zen5rt.h>
 
 #include "common.h"
+#include "constrain.h"
 #include "converse.h"
 #include "explain.h"
 #include "generate.h"
@@ -82,6 +83,19 @@ static struct zen5rt_session *open_session(const struct options *o, struct zen5r
 	if (zen5rt_session_new(model, &sp, &s, &err))
 		die("%s", err.message);
 	return s;
+}
+
+/* The sampler of a run, held to the grammar that the options ask for. */
+static struct zen5rt_sampler *open_sampler(const struct options *o, struct run *r, struct constraint *c)
+{
+	struct zen5rt_sampler *smp;
+	struct zen5rt_model_info info;
+
+	zen5rt_model_info(r->model, &info);
+	smp = make_sampler(o, info.n_vocab, &r->seed);
+	constrain_open(c, o, zen5rt_model_vocab(r->model), smp);
+	r->constraint = c;
+	return smp;
 }
 
 /* Evaluates the prompt of r; -ECANCELED by Ctrl-C. */
@@ -168,6 +182,7 @@ static int continue_text(const struct options *o, struct run *r, struct ids prom
 {
 	uint32_t n_ctx = zen5rt_session_n_ctx(r->session);
 	struct zen5rt_sampler *smp;
+	struct constraint constraint;
 	struct zen5rt_model_info info;
 	struct kept kept;
 	int ret;
@@ -179,7 +194,7 @@ static int continue_text(const struct options *o, struct run *r, struct ids prom
 	r->ids = realloc(prompt.id, (prompt.n + n_ctx + 1) * sizeof(*r->ids));
 	if (!r->ids)
 		die("out of memory");
-	smp = make_sampler(o, info.n_vocab, &r->seed);
+	smp = open_sampler(o, r, &constraint);
 	ret = evaluate(smp, r);
 	if (ret && !o->json)
 		return 130;
@@ -194,6 +209,7 @@ static int continue_text(const struct options *o, struct run *r, struct ids prom
 	free(kept.text);
 	free(r->ids);
 	zen5rt_sampler_free(smp);
+	constrain_close(&constraint);
 	return interrupted ? 130 : 0;
 }
 
@@ -225,15 +241,16 @@ static const struct chat_template *choose_template(const struct options *o, cons
 static int converse(const struct options *o, struct run *r, const char *text, size_t len)
 {
 	const struct chat_template *t = choose_template(o, zen5rt_model_vocab(r->model));
-	struct zen5rt_model_info info;
 	struct zen5rt_sampler *smp;
+	struct constraint constraint;
 	struct zen5rt_error err;
 	struct converse c;
 	struct kept kept;
 	int ret;
 
-	zen5rt_model_info(r->model, &info);
-	smp = make_sampler(o, info.n_vocab, &r->seed);
+	smp = open_sampler(o, r, &constraint);
+	if (constraint.matcher && t->flags & CHAT_HARMONY)
+		die("this model answers in channels, which no grammar here knows of: use --no-chat with it");
 	keep(&kept, o->json);
 	converse_init(&c, o, t, smp, r, emit, kept.file, note);
 	if (text) {
@@ -251,6 +268,7 @@ static int converse(const struct options *o, struct run *r, const char *text, si
 	free(kept.text);
 	converse_free(&c);
 	zen5rt_sampler_free(smp);
+	constrain_close(&constraint);
 	return ret;
 }
 
