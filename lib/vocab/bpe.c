@@ -44,13 +44,18 @@ static int bpe_byte(uint32_t cp)
 int64_t z5_bpe_decode(const char *p, size_t len, char *out)
 {
 	int64_t n = 0;
-	uint32_t cp;
 
-	for (size_t i = 0; i < len; ) {
+	/* The whole alphabet lies below U+0144: one byte, or two that begin with c2 to c5. */
+	for (size_t i = 0; i < len; i++) {
+		uint32_t c = (uint8_t)p[i];
 		int b;
 
-		i += utf8_next(p + i, len - i, &cp);
-		b = bpe_byte(cp);
+		if (c >= 0x80) {
+			if (c < 0xc2 || c > 0xc5 || ++i == len || ((uint8_t)p[i] & 0xc0) != 0x80)
+				return -1;
+			c = (c & 0x1f) << 6 | ((uint8_t)p[i] & 0x3f);
+		}
+		b = bpe_byte(c);
 		if (b < 0)
 			return -1;
 		out[n++] = (char)b;
