@@ -249,8 +249,8 @@ static int gguf_fail(const struct gguf *g, const struct gguf_tensor *t, struct z
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return z5_fail(err, code, "%s: tensor '%s': %s", g->name, cursor_label_str(t->name).s,
-		       text);
+	return z5_fail(err, code, "%s: tensor '%s': %s", t->part ? g->parts[t->part - 1]->name : g->name,
+		       cursor_label_str(t->name).s, text);
 }
 
 /* Turns offsets from the data's start into offsets in the file. */
@@ -319,11 +319,9 @@ static int gguf_check_gaps(struct gguf *g, uint64_t data, uint32_t alignment,
 	return 0;
 }
 
-static int gguf_index_tensors(struct gguf *g, uint64_t data, uint32_t alignment,
-			      struct zen5rt_error *err)
+int gguf_index_names(struct gguf *g, struct zen5rt_error *err)
 {
 	size_t n = g->n_tensors;
-	int rc;
 
 	g->by_name = malloc(n ? n * sizeof(*g->by_name) : 1);
 	if (!g->by_name)
@@ -334,10 +332,19 @@ static int gguf_index_tensors(struct gguf *g, uint64_t data, uint32_t alignment,
 	for (size_t i = 1; i < n; i++)
 		if (!gguf_compare_name(&g->by_name[i - 1], &g->by_name[i]))
 			return gguf_fail(g, g->by_name[i], err, -EINVAL, "is there twice");
-	rc = gguf_check_gaps(g, data, alignment, err);
+	return 0;
+}
+
+static int gguf_index_tensors(struct gguf *g, uint64_t data, uint32_t alignment,
+			      struct zen5rt_error *err)
+{
+	int rc = gguf_index_names(g, err);
+
+	if (!rc)
+		rc = gguf_check_gaps(g, data, alignment, err);
 	if (rc)
 		return rc;
-	qsort(g->by_name, n, sizeof(*g->by_name), gguf_compare_name);
+	qsort(g->by_name, g->n_tensors, sizeof(*g->by_name), gguf_compare_name);
 	return 0;
 }
 
@@ -372,6 +379,7 @@ const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *nam
 int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uint64_t off,
 	       size_t n, struct zen5rt_error *err)
 {
+	const int fd = t->part ? g->parts[t->part - 1]->fd : g->fd;
 	uint8_t *p = buf;
 
 	if (off > t->size || n > t->size - off)
@@ -379,7 +387,7 @@ int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uin
 				 (unsigned long long)off, (unsigned long long)t->size);
 	while (n) {
 		uint64_t at = t->offset + off;
-		ssize_t got = pread(g->fd, p, n < GGUF_READ_MAX ? n : GGUF_READ_MAX, (off_t)at);
+		ssize_t got = pread(fd, p, n < GGUF_READ_MAX ? n : GGUF_READ_MAX, (off_t)at);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -577,6 +585,9 @@ void gguf_close(struct gguf *g)
 {
 	if (!g)
 		return;
+	for (uint32_t i = 0; i < g->n_parts; i++)
+		gguf_close(g->parts[i]);
+	free(g->parts);
 	gguf_free_kv(g);
 	free(g->tensors);
 	free(g->by_name);

@@ -32,7 +32,8 @@ struct gguf_tensor {
 	unsigned int n_dims;		/* 1..GGUF_MAX_DIMS */
 	uint64_t ne[GGUF_MAX_DIMS];	/* ne[0] is the contiguous one; none is 0, unused are 1 */
 	uint32_t type;			/* a known ggml type number */
-	uint64_t offset;		/* from the start of the file */
+	uint32_t part;			/* the file that has it, of a model in several; 0: the first or only one */
+	uint64_t offset;		/* from the start of that file */
 	uint64_t size;			/* bytes; offset + size <= file size; no other's bytes */
 };
 
@@ -50,11 +51,14 @@ struct gguf;
  * -EISDIR; -EIO if the file became shorter meanwhile. Ordinary files only: no pipe, device or "-".
  */
 int gguf_open(const char *path, struct gguf **out, struct zen5rt_error *err);
-/* The same on an open file, which stays the caller's; name is for messages and gguf_path(). */
+/* The same on a model that may be in several files, of which path names the first. */
+int gguf_open_model(const char *path, struct gguf **out, struct zen5rt_error *err);
+/* As gguf_open() on an open file, which stays the caller's; name is for messages and gguf_path(). */
 int gguf_open_fd(int fd, const char *name, struct gguf **out, struct zen5rt_error *err);
 void gguf_close(struct gguf *g);
 
 const char *gguf_path(const struct gguf *g);
+/* Of all files together. */
 uint64_t gguf_file_size(const struct gguf *g);
 
 /* NULL for a number that names no type (or one that was removed from ggml). */

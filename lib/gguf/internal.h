@@ -33,6 +33,8 @@ struct gguf {
 	struct gguf_tensor *tensors;
 	const struct gguf_tensor **by_name;
 	size_t n_tensors;
+	struct gguf **parts;		/* of a model in several files, the second and on */
+	uint32_t n_parts;
 };
 
 /* Reads n_kv pairs; g->kv grows with those that were complete, so that closing g frees them. */
@@ -40,6 +42,8 @@ int gguf_read_kv(struct gguf *g, struct cursor *c, uint64_t n_kv);
 /* Sorts the keys and refuses the second of a pair. g->meta is final from here on. */
 int gguf_index_kv(struct gguf *g, struct zen5rt_error *err);
 void gguf_free_kv(struct gguf *g);
+/* Fills g->by_name and refuses the second of a pair. */
+int gguf_index_names(struct gguf *g, struct zen5rt_error *err);
 /* NULL if absent. */
 const struct gguf_kv *gguf_find_kv(const struct gguf *g, const char *key);
 const char *gguf_value_type_name(uint32_t type);

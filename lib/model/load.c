@@ -630,23 +630,11 @@ static uint64_t load_decode_bytes(const struct zen5rt_model *m)
 	return bytes;
 }
 
-static int load_whole(const struct gguf *g, struct zen5rt_error *err)
-{
-	uint32_t parts = 1;
-	int ret = gguf_get_u32(g, "split.count", &parts, err);
-
-	if (ret < 0 || parts <= 1)
-		return ret < 0 ? ret : 0;
-	return z5_fail(err, -EINVAL, "%s: one of %u parts of a split model; join them with llama-gguf-split --merge",
-		       gguf_path(g), parts);
-}
-
 static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
 {
 	int ret;
 
-	if ((ret = load_whole(ld->g, ld->err)) ||
-	    (ret = load_arch(m, ld->g, ld->err)) ||
+	if ((ret = load_arch(m, ld->g, ld->err)) ||
 	    (ret = z5_hparams_read(ld->g, m->arch, &m->h, ld->err)) ||
 	    (ret = z5_hparams_mla(ld->g, m->arch, &m->h, ld->err)) ||
 	    (ret = z5_hparams_moe(ld->g, m->arch, &m->h, ld->err)) ||
@@ -684,7 +672,7 @@ int zen5rt_model_load(struct zen5rt *rt, const char *path, struct zen5rt_model *
 	m->rt = rt;
 	ld.m = m;
 	fp = z5_fp_enter();
-	ret = gguf_open(path, &ld.g, err);
+	ret = gguf_open_model(path, &ld.g, err);
 	if (!ret)
 		ret = load_model(m, &ld);
 	z5_fp_leave(fp);

@@ -138,7 +138,7 @@ int zen5rt_model_plan(const char *path, uint32_t n_ctx, struct zen5rt_model_plan
 	memset(plan, 0, sizeof(*plan));
 	if (n_ctx > 1u << 30)
 		return z5_fail(err, -EINVAL, "n_ctx %u: at most 2^30", n_ctx);
-	ret = gguf_open(path, &g, err);
+	ret = gguf_open_model(path, &g, err);
 	if (ret)
 		return ret;
 	plan->file_bytes = gguf_file_size(g);

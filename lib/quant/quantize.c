@@ -403,20 +403,24 @@ static int prepare_head(struct job *job)
 {
 	uint32_t *types = calloc(job->n + 1, sizeof(*types)), entries = job->im ? (uint32_t)z5_imatrix_n(job->im) : 0;
 	const char *slash = job->im ? strrchr(job->p->imatrix, '/') : NULL;
-	const struct gguf_set set[] = {
+	struct gguf_set set[5] = {
 		{ "general.quantization_version", NULL, 2 },
 		{ "general.file_type", NULL, job->plan.file_type },
 		/* without its directory, which would make the bytes differ from machine to machine */
 		{ "quantize.imatrix.file", slash ? slash + 1 : job->im ? job->p->imatrix : "", 0 },
 		{ "quantize.imatrix.entries_count", NULL, entries },
 	};
+	size_t n_set = job->im ? 4 : 2;
 	int ret;
 
 	if (!types)
 		return z5_fail(job->err, -ENOMEM, "out of memory");
+	/* what came in parts leaves as one file */
+	if (gguf_kind(job->in, "split.count") >= 0)
+		set[n_set++] = (struct gguf_set){ "split.count", NULL, 0 };
 	for (size_t i = 0; i < job->n; i++)
 		types[i] = job->plan.t[i].type;
-	ret = gguf_head_make(&job->head, job->in, set, job->im ? 4 : 2, types, job->err);
+	ret = gguf_head_make(&job->head, job->in, set, n_set, types, job->err);
 	free(types);
 	return ret;
 }
@@ -436,14 +440,10 @@ static int check_names(const struct job *job, const char *in, const char *out)
 
 static int open_input(struct job *job, const char *in)
 {
-	uint32_t parts = 0;
-	int ret = gguf_open(in, &job->in, job->err);
+	int ret = gguf_open_model(in, &job->in, job->err);
 
 	if (ret)
 		return ret;
-	if (gguf_get_u32(job->in, "split.count", &parts, NULL) == 1 && parts > 1)
-		return z5_fail(job->err, -EINVAL, "%s: is one of %u parts of a model: join them first (llama-gguf-split --merge)",
-			       gguf_path(job->in), parts);
 	job->n = gguf_n_tensors(job->in);
 	if (!job->n)
 		return z5_fail(job->err, -EINVAL, "%s: has no tensors to quantize", gguf_path(job->in));
