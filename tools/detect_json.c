@@ -132,10 +132,11 @@ static json_t *json_counters(const struct machine *m)
 static json_t *json_model(const struct model *model, const struct advice *a)
 {
 	const struct zen5rt_model_plan *p = &model->plan;
-	json_t *commands = json_array();
+	json_t *commands;
 
 	if (!model->path)
 		return json_null();
+	commands = json_array();
 	for (unsigned int i = 0; i < a->n_commands; i++)
 		json_array_append_new(commands, json_string(a->commands[i]));
 	return json_pack("{s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}",
