@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Cuts of text that regular expressions can make only in quadratic time: digits in groups of three. */
+/* Cuts that regular expressions make in quadratic time: digits in groups of three. */
 #include "pretok.h"
 #include "utf8.h"
 

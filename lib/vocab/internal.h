@@ -283,8 +283,8 @@ size_t z5_rwkv_unescape(const char *p, size_t len, char *out);
 #define Z5_PRE_ADD_BOS		(1u << 1)
 #define Z5_PRE_FORCE_BOS	(1u << 2)	/* whatever the file says */
 #define Z5_PRE_RAW		(1u << 3)	/* tokens are UTF-8, with U+2581 for spaces */
-#define Z5_PRE_NEWLINES		(1u << 4)	/* a run of line feeds that is a token is that token */
-#define Z5_PRE_METASPACE	(1u << 5)	/* raw: lines get a space in front, words begin with one */
+#define Z5_PRE_NEWLINES		(1u << 4)	/* line feeds that are a token are that token */
+#define Z5_PRE_METASPACE	(1u << 5)	/* raw: lines and words begin with a space */
 
 typedef int (*z5_word_fn)(void *ctx, const char *p, size_t len);
 

@@ -44,7 +44,8 @@
 #define LOWER_NO_HAN "[^\\p{Lu}\\p{Lt}\\p{N}\\p{P}\\p{S}\\p{Z}\\p{C}\\p{sc:Han}]"
 
 /* DeepSeek-V3 and its kin, after numbers and CJK were taken out. */
-#define DEEPSEEK(newlines) "[" ASCII_PUNCT "][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+" \
+#define DEEPSEEK(newlines) "[" ASCII_PUNCT "][A-Za-z]+" \
+	"|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+" \
 	"| ?[\\p{P}\\p{S}]+" newlines "|" TAIL
 
 /* The cased letters as DeepSeek-LLM's tokenizer.json lists them. */
@@ -91,7 +92,8 @@ STEPS(pat_k2_horizon, RE(ENGLISH "|" PIECES("[\\p{L}\\p{M}\\x{200c}\\x{200d}]+",
 /* One word is words with single spaces between: possessive, since nothing ever follows. */
 STEPS(pat_exaone_moe, RE(ENGLISH "|" PIECES("(?:\\p{L}\\p{M}*+(?: \\p{L}\\p{M}*+)*+)++", "\\p{N}",
 					    "[\\r\\n/]?") "|" SPACE "*[\\r\\n]|" TAIL));
-STEPS(pat_jais2, RE(ENGLISH "|" PIECES("\\p{L}+", "\\p{N}{1,3}", "[\\r\\n]*") "|" SPACE "*[\\r\\n]+|"
+STEPS(pat_jais2, RE(ENGLISH "|" PIECES("\\p{L}+", "\\p{N}{1,3}", "[\\r\\n]*")
+		    "|" SPACE "*[\\r\\n]+|"
 		    HALVED("512") HALVED("256") HALVED("128") HALVED("64") HALVED("32")
 		    HALVED("16") HALVED("8") HALVED("4") HALVED("1,2") SPACE));
 STEPS(pat_minicpm5, RE("\\p{N}{1,3}"), RE(WORDS("\\p{N}+")));
@@ -104,7 +106,8 @@ STEPS(pat_chameleon, RE("<sentinel:[0-9]+>"), RE("IMGIMG[A-I]{1,4}Z"), RE("[\\t\
 STEPS(pat_bloom, RE(BLOOM));
 STEPS(pat_viking, RE(BLOOM), RE("\\p{N}"));
 STEPS(pat_deepseek_llm, RE("[\\r\\n]"), RE(SPACE "?[" CASED_LETTERS "]+"),
-      RE(SPACE "?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+"),
+      RE(SPACE "?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}"
+	 "\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+"),
       RE("(?<!" SPACE ")" SPACE "++\\z"),	/* \s+$, in one attempt a run of spaces */
       RE("[" KANJI "\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"), RE("\\p{N}+"));
 STEPS(pat_deepseek_coder, RE("[\\r\\n]"), RE(SPACE "?\\p{L}+"), RE(SPACE "?\\p{P}+"),

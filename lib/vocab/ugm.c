@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * SentencePiece's unigram model, as T5 and XLM-RoBERTa have it: text is normalized by rules that the
- * file brings, and of all ways to write it in tokens the one of the best sum of scores is taken
+ * SentencePiece's unigram model, as T5 and XLM-RoBERTa have it: text is normalized by rules that
+ * the file brings, and of all ways to write it in tokens the one of the best sum of scores is taken
  * (Viterbi; Kudo 2018, "Subword Regularization"). A character that is no token costs as much as
  * the worst token and ten more; neighbouring ones are one unknown token.
  */
@@ -60,7 +60,7 @@ static int ugm_charsmap(struct z5_ugm *u, const struct gguf *g, struct zen5rt_er
 	r = z5_charsmap_read(&u->map, bytes, a.n);
 	free(bytes);
 	if (r == -EINVAL)
-		return z5_fail(err, r, "%s: %s does not hold the table that its first bytes promise",
+		return z5_fail(err, r, "%s: %s does not hold what its first bytes promise",
 			       gguf_path(g), key);
 	return r ? z5_fail(err, r, "out of memory for the normalization rules") : 0;
 }
@@ -107,8 +107,8 @@ int z5_ugm_init(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_erro
 	if (r < 0)
 		return r;
 	if (!r || scores.n < v->n)
-		return z5_fail(err, -EINVAL, "%s: tokenizer.ggml.scores has %zu entries for %u tokens",
-			       gguf_path(g), r ? scores.n : 0, v->n);
+		return z5_fail(err, -EINVAL, "%s: tokenizer.ggml.scores has %zu entries for %u "
+			       "tokens", gguf_path(g), r ? scores.n : 0, v->n);
 	u = calloc(1, sizeof(*u));
 	v->ugm = u;
 	if (u)

@@ -159,12 +159,13 @@ static enum wpm_class wpm_class(uint32_t cp)
 static int wpm_char(struct z5_tok *t, uint32_t cp, bool alone, size_t *n)
 {
 	utf8proc_uint8_t out[4];
+	size_t len = (size_t)utf8proc_encode_char((utf8proc_int32_t)cp, out);
 	int r;
 
 	alone = alone || wpm_class(cp) == WPM_PUNCT;
 	if (alone)
 		wpm_word(t, n);
-	r = wpm_put(t, (const char *)out, (size_t)utf8proc_encode_char((utf8proc_int32_t)cp, out), n);
+	r = wpm_put(t, (const char *)out, len, n);
 	if (alone && !r)
 		wpm_word(t, n);
 	return r;

@@ -27,8 +27,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct zen5rt_vocab *fuzz_vocab[N_KINDS];
 
 static const char *const fuzz_pieces[] = {
-	LB, "th", "he", "the", LB "t", LB "the", "in", LB LB, "a" LB, "\xc3\xa9", "\xe4\xbd\xa0", "12",
-	"\xf0\x9f\x98\x80", "ab", "abab", "...", "'s", "\xcc\x81", LB "\xd0\xb6",
+	LB, "th", "he", "the", LB "t", LB "the", "in", LB LB, "a" LB, "\xc3\xa9",
+	"\xe4\xbd\xa0", "12", "\xf0\x9f\x98\x80", "ab", "abab",
+	"...", "'s", "\xcc\x81", LB "\xd0\xb6",
 };
 
 #define N_PIECES (sizeof(fuzz_pieces) / sizeof(*fuzz_pieces))
@@ -52,7 +53,8 @@ static void fuzz_byte_names(char form)
 		else if (cp < 0x80)
 			sprintf(fuzz_name[b], "%c", (char)cp);
 		else
-			sprintf(fuzz_name[b], "%c%c", (char)(0xc0 | cp >> 6), (char)(0x80 | (cp & 0x3f)));
+			sprintf(fuzz_name[b], "%c%c", (char)(0xc0 | cp >> 6),
+				(char)(0x80 | (cp & 0x3f)));
 	}
 }
 
@@ -70,8 +72,11 @@ static void fuzz_begin(const char *model, char form)
 		fuzz_byte_names(form);
 	for (unsigned int b = 0; form && b < ALL_BYTES; b++)
 		fuzz_token[n++] = (struct token){ fuzz_name[b], 0, form == '<' ? BYTE : NORMAL };
-	for (size_t i = 0; i < N_PIECES && form != '2'; i++)
-		fuzz_token[n++] = (struct token){ fuzz_pieces[i], -1.0f - (float)(i * 7 % 11), NORMAL };
+	for (size_t i = 0; i < N_PIECES && form != '2'; i++) {
+		float score = -1.0f - (float)(i * 7 % 11);
+
+		fuzz_token[n++] = (struct token){ fuzz_pieces[i], score, NORMAL };
+	}
 	begin(model);
 	tokens(fuzz_token, n);
 	number("tokenizer.ggml.bos_token_id", 1);
@@ -92,7 +97,8 @@ static void fuzz_charsmap(void)
 	unit[0x201] = 1u << 31;
 	unit[1 ^ '\t'] = '\t' | 1u << 8 | ((1 ^ '\t') ^ 0x3feu) << 10;
 	unit[0x3fe] = 1u << 31 | 3;
-	array(&file, "tokenizer.ggml.precompiled_charsmap", GGUF_U8, 4 + sizeof(unit) + sizeof(text));
+	array(&file, "tokenizer.ggml.precompiled_charsmap", GGUF_U8,
+	      4 + sizeof(unit) + sizeof(text));
 	put(&file, &size, 4);
 	put(&file, unit, sizeof(unit));
 	put(&file, text, sizeof(text));
@@ -106,9 +112,12 @@ static void fuzz_write(unsigned int kind)
 					     "ab ab", "\xc3\x83 \xc2\xa9", "1 2", NULL };
 	static const char *const raw[] = { "t h", "th e", LB " t", LB "t he", "a b", "ab ab",
 					   LB " " LB, NULL };
-	static const char *const models[N_KINDS] = { "llama", "gpt2", "bert", "t5", "rwkv", "gemma4",
-						     "gpt2", "gpt2" };
-	static const char *const pre[N_KINDS] = { [1] = "llama-bpe", [6] = "kimi-k2", [7] = "afmoe" };
+	static const char *const models[N_KINDS] = {
+		"llama", "gpt2", "bert", "t5", "rwkv", "gemma4", "gpt2", "gpt2",
+	};
+	static const char *const pre[N_KINDS] = {
+		[1] = "llama-bpe", [6] = "kimi-k2", [7] = "afmoe",
+	};
 	bool bpe = kind == 1 || kind > 5;
 
 	fuzz_begin(models[kind], kind == 4 ? '\\' : bpe ? '2' : kind == 2 || kind == 3 ? 0 : '<');
@@ -195,7 +204,8 @@ static void fuzz_text(const struct zen5rt_vocab *v, const char *text, size_t len
 /* A vocabulary from nobody knows where. */
 static void fuzz_file(const uint8_t *data, size_t size)
 {
-	static const char text[] = "the \xe4\xbd\xa0 th\xff 12 <|x|>y\n\n  a\0 \xef\xac\x81 abababab";
+	static const char text[] =
+		"the \xe4\xbd\xa0 th\xff 12 <|x|>y\n\n  a\0 \xef\xac\x81 abababab";
 	struct zen5rt_error err = { "" };
 	struct zen5rt_vocab *v;
 	struct gguf *g;
@@ -265,7 +275,8 @@ static int fuzz_corpus(const char *dir)
 		fuzz_write(kind);
 		r |= fuzz_save(dir, "vocab", kind, file.p, file.n);
 		for (unsigned int i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-			snprintf(text, sizeof(text), "%c%s", (char)('0' | kind | (i & 1) << 3), texts[i]);
+			snprintf(text, sizeof(text), "%c%s", (char)('0' | kind | (i & 1) << 3),
+				 texts[i]);
 			r |= fuzz_save(dir, "text", kind * 8 + i, text, strlen(text));
 		}
 	}
@@ -301,7 +312,8 @@ static size_t fuzz_mutate(uint8_t *p, size_t n, uint64_t *state)
 {
 	for (uint64_t k = 1 + fuzz_random(state) % 6; k && n > 2; k--) {
 		size_t a = fuzz_random(state) % n, b = fuzz_random(state) % n;
-		size_t most = n - (a > b ? a : b), len = 1 + fuzz_random(state) % (most < 64 ? most : 64);
+		size_t most = n - (a > b ? a : b);
+		size_t len = 1 + fuzz_random(state) % (most < 64 ? most : 64);
 
 		switch (fuzz_random(state) % 4) {
 		case 0:
@@ -329,12 +341,12 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "--corpus"))
 		return fuzz_corpus(argv[2]);
 	if (argc > 4 && !strcmp(argv[1], "--random")) {
-		count = strtoul(argv[2], NULL, 0);
+		count = strtoul(argv[2], NULL, 0) / (unsigned long)(argc - 4);
 		state = strtoull(argv[3], NULL, 0);
 		for (int i = 4; i < argc; i++) {
 			uint8_t *good = fuzz_read(argv[i], &n), *bad = malloc(n + 1);
 
-			for (unsigned long k = 0; bad && k < count / (unsigned long)(argc - 4); k++) {
+			for (unsigned long k = 0; bad && k < count; k++) {
 				memcpy(bad, good, n);
 				m = fuzz_mutate(bad, n, &state);
 				LLVMFuzzerTestOneInput(bad, m);

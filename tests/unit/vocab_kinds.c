@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* WordPiece, unigram, RWKV and raw BPE; types by text; special tokens that overlap; maps that lie. */
+/* WordPiece, unigram, RWKV, raw BPE; types by text; special tokens that overlap; lies. */
 #include "vocab_writer.h"
 
 #include <math.h>
@@ -48,9 +48,7 @@ static void test_wpm(void)
 	CHECK(v, "[SEP]", 0, "14 0 0", "text is no special token");
 	CHECK(v, "[SEP]a", SPECIAL, "2 4", "unless asked for");
 	memset(longest, 'a', 100);
-	check(v, longest, 100, 0, "4 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 "
-	      "7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 "
-	      "7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7 7", "a hundred letters are a word");
+	ok(zen5rt_tokenize(v, longest, 100, 0, NULL, 0, NULL) == 100, "a word of a hundred");
 	memset(longest, 'a', 101);
 	check(v, longest, 101, 0, "0", "more are unknown");
 	zen5rt_vocab_free(v);
@@ -198,7 +196,7 @@ static void test_rwkv(void)
 {
 	static const struct token t[] = {
 		{ "<end>", 0, CONTROL }, { "a", 0, NORMAL }, { "ab", 0, NORMAL },	/* 0 */
-		{ "abcd", 0, NORMAL }, { "\\n", 0, NORMAL }, { "\\xe2\\x82", 0, NORMAL },	/* 3 */
+		{ "abcd", 0, NORMAL }, { "\\n", 0, NORMAL }, { "\\xe2\\x82", 0, NORMAL },
 		{ "\\xac", 0, NORMAL }, { "\\\\", 0, NORMAL }, { "\\x4", 0, NORMAL },	/* 6 */
 		{ "", 0, NORMAL }, { "\\", 0, NORMAL }, { "b", 0, NORMAL },		/* 9 */
 		{ "\\x00", 0, NORMAL }, { "\\'", 0, NORMAL },				/* 12 */
@@ -234,10 +232,11 @@ static void test_rwkv(void)
 static void test_raw(void)
 {
 	static const struct token t[] = {
-		{ "<pad>", 0, CONTROL }, { "<bos>", 0, CONTROL }, { "<0x0A>", 0, BYTE },	/* 0 */
-		{ "<0xE2>", 0, BYTE }, { "<0x82>", 0, BYTE }, { "<0xAC>", 0, BYTE },		/* 3 */
-		{ "a", 0, NORMAL }, { "b", 0, NORMAL }, { LB, 0, NORMAL }, { LB "a", 0, NORMAL },	/* 6 */
-		{ "\n\n", 0, NORMAL }, { "ab", 0, NORMAL }, { "<0xFF>", 0, BYTE },		/* 10 */
+		{ "<pad>", 0, CONTROL }, { "<bos>", 0, CONTROL }, { "<0x0A>", 0, BYTE },
+		{ "<0xE2>", 0, BYTE }, { "<0x82>", 0, BYTE }, { "<0xAC>", 0, BYTE },
+		{ "a", 0, NORMAL }, { "b", 0, NORMAL }, { LB, 0, NORMAL },
+		{ LB "a", 0, NORMAL },
+		{ "\n\n", 0, NORMAL }, { "ab", 0, NORMAL }, { "<0xFF>", 0, BYTE },
 	};
 	static const char *const merges[] = { "a b", LB " a", NULL };
 	struct zen5rt_vocab *v;
@@ -256,7 +255,7 @@ static void test_raw(void)
 			zen5rt_vocab_free(v);
 			continue;
 		}
-		CHECK(v, "a b ab", BOS, "1 6 8 7 8 11", "raw BPE: spaces, merges by rank, BOS always");
+		CHECK(v, "a b ab", BOS, "1 6 8 7 8 11", "raw BPE: spaces, merges, BOS always");
 		CHECK(v, " a", 0, "9", "a space merges");
 		CHECK(v, "a\n\nb\n", 0, "6 10 7 2", "line feeds: a token, or a byte");
 		CHECK(v, "a\xe2\x82\xac\xff", 0, "6 3 4 5 12", "bytes of what is no token");
@@ -305,8 +304,8 @@ static void test_types(void)
 	    "<|end|>");
 	EOG(CONTROL, "3 4", "phi: <|end|> ends the answer", "<|end|>", "<|return|>");
 	EOG(NORMAL, "3 5", "gemma 4: </s> is text", "<turn|>", "</s>", "<|tool_response>");
-	EOG(NORMAL, "3 4", "places to fill in: files and padding end", "<|fim_pad|>", "<|file_sep|>",
-	    "<|fim_prefix|>");
+	EOG(NORMAL, "3 4", "places to fill in: files and padding end", "<|fim_pad|>",
+	    "<|file_sep|>", "<|fim_prefix|>");
 	begin("llama");
 	tokens(t, N(t));
 	number("tokenizer.ggml.fim_pad_token_id", 5);
@@ -343,11 +342,12 @@ static void test_overlap(void)
 	flag("tokenizer.ggml.add_space_prefix", false);
 	v = must();
 	memset(text, 'a', sizeof(text));
-	ok(zen5rt_tokenize(v, text, DEPTH + 7, 0, ids, 8, NULL) == 2 && ids[0] == DEPTH && ids[1] == 7,
-	   "of %d tokens at one place the longest, then what is left", DEPTH);
+	ok(zen5rt_tokenize(v, text, DEPTH + 7, 0, ids, 8, NULL) == 2 && ids[0] == DEPTH &&
+	   ids[1] == 7, "of %d tokens at one place the longest, then what is left", DEPTH);
 	text[DEPTH + 5] = 'b';
 	ok(zen5rt_tokenize(v, text, DEPTH + 8, 0, ids, 8, NULL) == 3 && ids[0] == 5 &&
-	   ids[1] == DEPTH + 1 && ids[2] == 2, "a longer one further on wins, a shorter one gives way");
+	   ids[1] == DEPTH + 1 && ids[2] == 2,
+	   "a longer one further on wins, a shorter one gives way");
 	zen5rt_vocab_free(v);
 }
 
@@ -364,7 +364,8 @@ static void test_refused(void)
 	begin("bert");
 	tokens(wpm, N(wpm));
 	number("tokenizer.ggml.seperator_token_id", 99);
-	ok(end(&v, &err) == -EINVAL && strstr(err.message, "seperator"), "refused: %s", err.message);
+	ok(end(&v, &err) == -EINVAL && strstr(err.message, "seperator"), "refused: %s",
+	   err.message);
 }
 
 int main(void)
