@@ -217,8 +217,8 @@ refused("$quantize $f32 $dir/link.gguf Q4_0 --force", 1, qr/is the input itself/
 refused("$quantize $dir/rows.gguf $dir/im.dat Q8_0 --force --imatrix $dir/im.dat", 1, qr/importance matrix/, 'the importance matrix as output');
 refused("$quantize $f32 /dev/full Q4_0 --force", 1, qr/no ordinary file/, 'a device as output');
 refused("$quantize $f32 $dir/no/such/o.gguf Q4_0", 1, qr/No such file/, 'a directory that is not there');
-gguf("$dir/part.gguf", [['split.count', 2, pack 'S<', 3]], ['a.weight', 0, [32, 1], floats(32)]);
-refused("$quantize $dir/part.gguf $dir/o.gguf Q8_0", 1, qr/one of 3 parts/, 'one part of a model');
+gguf("$dir/part.gguf", [['split.count', 2, pack 'S<', 3], ['split.no', 2, pack 'S<', 1]], ['a.weight', 0, [32, 1], floats(32)]);
+refused("$quantize $dir/part.gguf $dir/o.gguf Q8_0", 1, qr/part 2 of a model in 3 parts: name the first/, 'one part of a model');
 for (['NaN', pack('L<', 0x7fc00000), 'Q8_0', qr/'a.weight': row 1, column 8 is NaN/],
      ['an infinity', pack('L<', 0xff800000), 'Q8_0', qr/column 8 is infinite/],
      ['a value that F16 has not', pack('f<', 1e6), 'F16', qr/too large for F16; take BF16/],
