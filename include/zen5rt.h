@@ -230,7 +230,7 @@ struct zen5rt_model_plan {
 	uint32_t n_tensors;
 	uint32_t n_unsupported;	/* tensors of such types */
 	char unsupported[128];	/* and those types: "Q2_K, TQ1_0" */
-	uint32_t n_parts;	/* above 1: one file of a split model; all sizes are of this file */
+	uint32_t n_parts;	/* files that it is in; all sizes are of all of them */
 	char refused[512];	/* one line why this version would not run it, "" if nothing is known */
 };
 /* n_ctx 0: the session's default. Errors as zen5rt_model_load() gives them for a malformed file. */

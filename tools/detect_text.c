@@ -122,10 +122,12 @@ static void text_model(const struct machine *m, const struct model *model, const
 	const struct zen5rt_model_plan *p = &model->plan;
 	char w[32], f[32], kv[32], page[32];
 
-	printf("model:      %s: %s, %u tensors, %s in the file\n", model->path, *p->arch ? p->arch : "no architecture",
-	       p->n_tensors, bytes_text(f, p->file_bytes));
+	printf("model:      %s: %s, %u tensor%s, %s in ", model->path, *p->arch ? p->arch : "no architecture",
+	       p->n_tensors, plural(p->n_tensors), bytes_text(f, p->file_bytes));
 	if (p->n_parts > 1)
-		printf("            one of %u parts: the sizes are of this part\n", p->n_parts);
+		printf("%u files\n", p->n_parts);
+	else
+		puts("the file");
 	printf("  weights   %s, repacked", bytes_text(w, p->weight_bytes));
 	if (p->n_unsupported)
 		printf(", of which %u tensor%s as in the file (%s)", p->n_unsupported, plural(p->n_unsupported),

@@ -53,9 +53,39 @@ static int plan_kv_b(const struct gguf *g, const struct gguf_tensor *t, const st
 	return 0;
 }
 
+/* Queries, keys and values, or gate and up, in one tensor: each becomes a matrix of its own. 1 if it is not like that. */
+static int plan_fused(const struct gguf_tensor *t, const struct z5_type_ops *ops, const struct z5_hparams *h,
+		      size_t *bytes)
+{
+	uint64_t rows[3] = { 0 }, sum;
+
+	if (!h)
+		return 1;
+	if (plan_ends(t->name, ".attn_qkv.weight")) {
+		rows[0] = (uint64_t)h->n_head * h->hd_k;
+		rows[1] = (uint64_t)h->n_head_kv * h->hd_k;
+		rows[2] = (uint64_t)h->n_head_kv * h->hd_v;
+	} else if (plan_ends(t->name, ".ffn_up.weight")) {
+		rows[0] = rows[1] = h->n_ff;
+	}
+	sum = rows[0] + rows[1] + rows[2];
+	if (t->ne[1] != sum || t->ne[2] != 1 || t->ne[3] != 1)
+		return 1;
+	*bytes = 0;
+	for (int i = 0; i < 3; i++) {
+		size_t part;
+
+		if (z5_packed_matrix(ops, rows[i], t->ne[0], &part) || __builtin_add_overflow(*bytes, part, bytes)) {
+			*bytes = SIZE_MAX;
+			break;
+		}
+	}
+	return 0;
+}
+
 /*
  * Dimensions above the second count matrices, as the experts of a mixture do. A tensor of one row is a vector, but for
- * the router of shared experts, and one of biases is a list of them. h: NULL where the numbers are not known.
+ * the router of shared experts, and one of biases or norms is a list of them. h: NULL where the numbers are not known.
  */
 static int plan_tensor(const struct gguf *g, const struct gguf_tensor *t, const struct z5_hparams *h,
 		       struct zen5rt_model_plan *plan, struct zen5rt_error *err)
@@ -70,10 +100,10 @@ static int plan_tensor(const struct gguf *g, const struct gguf_tensor *t, const 
 		plan_name(plan->unsupported, sizeof(plan->unsupported), gguf_type_info(t->type)->name);
 		bytes = t->size;
 		n = 1;
-	} else if (vector || plan_ends(t->name, ".bias")) {
+	} else if (vector || plan_ends(t->name, ".bias") || plan_ends(t->name, "_norm.weight")) {
 		bytes = z5_packed_vector(t->ne[0] * t->ne[1] * n);
 		n = 1;
-	} else if (!plan_kv_b(g, t, ops, h, &bytes)) {
+	} else if (!plan_kv_b(g, t, ops, h, &bytes) || !plan_fused(t, ops, h, &bytes)) {
 		n = 1;
 	} else if (z5_packed_matrix(ops, t->ne[1], t->ne[0], &bytes)) {
 		bytes = SIZE_MAX;
