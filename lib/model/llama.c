@@ -434,6 +434,8 @@ static const struct z5_moe_kind qwen3moe = {
 static const struct z5_moe_kind gptoss = {
 	.required = true, .gating = Z5_GATING_SOFTMAX_CHOSEN, .oai = true,
 };
+static const struct z5_moe_kind olmoe = { .required = true, .gating = Z5_GATING_SOFTMAX };
+static const struct z5_moe_kind granitemoe = { .required = true, .gating = Z5_GATING_SOFTMAX, .norm = true };
 static const struct z5_moe_kind deepseek = { .gating = Z5_GATING_SOFTMAX };
 
 const struct z5_arch z5_archs[] = {
@@ -444,6 +446,8 @@ const struct z5_arch z5_archs[] = {
 	{ .name = "qwen3moe", LLAMA, .moe = &qwen3moe, .neox = true, .qk_norm = Z5_QK_HEAD },
 	{ .name = "gpt-oss", LLAMA, .moe = &gptoss, .neox = true, .qkv_bias = true, .sinks = true,
 	  .window_period = 2 },
+	{ .name = "olmoe", LLAMA, .moe = &olmoe, .neox = true, .qk_norm = Z5_QK_WIDE },
+	{ .name = "granitemoe", LLAMA, .moe = &granitemoe, .logit_divisor = true },
 	{ .name = "deepseek2", LLAMA, .moe = &deepseek, .mla = true },
 	{ .name = "gemma", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true },
 	{ .name = "gemma2", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true, .post_norm = true,

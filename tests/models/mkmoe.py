@@ -33,19 +33,30 @@ MIXTRAL = dict(arch='llama', heads=4, kv=2, experts=4, used=2)
 QWEN = dict(heads=4, kv=2, base=1e6)
 MLA = dict(arch='deepseek2', heads=2, kv=1, experts=8, used=3, shared=1, dense=1, kv_lora=32, nope=16, rot=8, v=24)
 
+YARN = {'rope.scaling.type': (STR, 'yarn'), 'rope.scaling.factor': (FLOAT, 4.0),
+        'rope.scaling.original_context_length': (U32, 64)}
+GRANITE = {x: (FLOAT, v) for x, v in (('embedding_scale', 1.5), ('residual_scale', .8), ('attention.scale', .4),
+                                      ('logit_scale', 1.3))}
+
 MODELS = {
     'small-mixtral-F16':    dict(MIXTRAL, seed=36, dim=32, layers=2, ffn=24, t=F16),
-    'small-mixtral-Q8_0':   dict(MIXTRAL, seed=13, dim=64, layers=1, ffn=64, t=Q8_0, parts=True),
-    'small-qwen2moe-F16':   dict(QWEN, seed=30, arch='qwen2moe', dim=32, layers=2, ffn=72, ffn_exp=24, ffn_shared=40,
+    'small-mixtral-Q8_0':   dict(MIXTRAL, seed=24, dim=64, layers=1, ffn=32, t=Q8_0, parts=True),
+    'small-qwen2moe-F16':   dict(QWEN, seed=4, arch='qwen2moe', dim=32, layers=1, ffn=72, ffn_exp=24, ffn_shared=40,
                                  experts=6, used=3, t=F16),
-    'small-qwen3moe-BF16':  dict(QWEN, seed=31, arch='qwen3moe', dim=32, layers=1, ffn=72, ffn_exp=20, head=24,
-                                 experts=8, used=3, t=BF16),
-    'small-qwen3moe-Q4_K':  dict(QWEN, seed=29, arch='qwen3moe', dim=256, layers=1, ffn=64, ffn_exp=32, head=16,
-                                 experts=4, used=2, t=Q4_K, small=Q8_0),
+    'small-qwen3moe-BF16':  dict(QWEN, seed=10, arch='qwen3moe', dim=32, layers=1, ffn=36, ffn_exp=12,
+                                 implied=True, head=24, experts=6, used=3, t=BF16),
+    'small-qwen3moe-Q4_K':  dict(QWEN, seed=38, arch='qwen3moe', dim=256, layers=1, ffn=64, ffn_exp=32, head=16,
+                                 experts=3, used=2, t=Q4_K, small=Q8_0),
+    'small-gptoss-F16':     dict(QWEN, seed=33, arch='gpt-oss', dim=32, layers=2, ffn=24, ffn_exp=24, experts=4, used=2,
+                                 head=16, t=F16, keys={**YARN, 'attention.sliding_window': (U32, 8)}),
+    'small-olmoe-F16':      dict(seed=38, arch='olmoe', dim=32, layers=1, heads=2, kv=2, ffn=16, experts=4, used=2, t=F16),
+    'small-granitemoe-F16': dict(seed=38, arch='granitemoe', dim=32, layers=1, heads=2, kv=1, ffn=16, ffn_shared=20,
+                                 experts=4, used=2, t=F16, keys=GRANITE),
     'small-deepseek2-lite': dict(MLA, seed=39, dim=32, layers=2, ffn=40, ffn_exp=20, t=F16, scale=1.5, groups=4,
                                  groups_used=2),
-    'small-deepseek2-v3':   dict(MLA, seed=26, dim=32, layers=2, ffn=40, ffn_exp=20, t=F16, q_lora=24, groups=4,
-                                 groups_used=2, scale=2.5, norm=True, sigmoid=True, split=True),
+    'small-deepseek2-v3':   dict(MLA, seed=36, dim=32, layers=2, ffn=40, ffn_exp=20, t=F16, q_lora=24, groups=4,
+                                 groups_used=2, scale=2.5, norm=True, sigmoid=True, split=True,
+                                 keys={**YARN, 'rope.scaling.yarn_log_multiplier': (FLOAT, .1)}),
     'small-deepseek2-Q8_0': dict(MLA, seed=8, dim=64, layers=1, dense=0, ffn=64, ffn_exp=32, t=Q8_0, small=F16, nope=24,
                                  experts=4, used=2, q_lora=32),
     'small-deepseek2-Q4_0': dict(MLA, seed=9, dim=64, layers=1, dense=0, ffn=64, ffn_exp=32, t=Q4_0, small=F16, v=32,
@@ -79,6 +90,12 @@ class Builder:
                     s.matrix(f'{b}ffn_{which}.{e}.weight', *shape, gain=gain)
             else:
                 s.matrix(f'{b}ffn_{which}_exps.weight', E, *shape, gain=gain)
+        if c['arch'] == 'gpt-oss':
+            s.vector(b + 'ffn_gate_inp.bias', E, spread=.3)
+            # so large that both bounds of the activation are met
+            s.vector(b + 'ffn_gate_exps.bias', E, n, spread=3)
+            s.vector(b + 'ffn_up_exps.bias', E, n, spread=3)
+            s.vector(b + 'ffn_down_exps.bias', E, dim, spread=.3)
         if c.get('sigmoid'):
             s.vector(b + 'exp_probs_b.bias', E, spread=.2)
         if c.get('shared'):
@@ -93,12 +110,17 @@ class Builder:
     def heads(s, b, c, dim, hd):
         for x, n, gain in (('q', c['heads'], 1.3), ('k', c['kv'], 1.3), ('v', c['kv'], 1.5)):
             s.matrix(f'{b}attn_{x}.weight', n * hd, dim, gain=gain)
-            if c['arch'] == 'qwen2moe':
+            if c['arch'] in ('qwen2moe', 'gpt-oss'):
                 s.vector(f'{b}attn_{x}.bias', n * hd, spread=.5)
+            if c['arch'] == 'olmoe' and x != 'v':
+                s.vector(f'{b}attn_{x}_norm.weight', n * hd, mean=1.3, spread=.2)
         if c['arch'] == 'qwen3moe':
             s.vector(b + 'attn_q_norm.weight', hd, mean=1.3, spread=.2)
             s.vector(b + 'attn_k_norm.weight', hd, mean=1.3, spread=.2)
         s.matrix(b + 'attn_output.weight', dim, c['heads'] * hd)
+        if c['arch'] == 'gpt-oss':
+            s.vector(b + 'attn_output.bias', dim, spread=.3)
+            s.vector(b + 'attn_sinks.weight', c['heads'], mean=1, spread=1)
 
     def latent(s, b, c, dim):
         H, rank, nope, rot, v, q_lora = (c[x] for x in ('heads', 'kv_lora', 'nope', 'rot', 'v', 'q_lora'))
@@ -130,8 +152,9 @@ def metadata(name, c, n_vocab, hd):
             (a + 'attention.layer_norm_rms_epsilon', FLOAT, 1e-5),
             (a + 'rope.dimension_count', U32, c['rot'] if mla else hd),
             (a + 'expert_count', U32, c['experts']), (a + 'expert_used_count', U32, c['used'])]
-    if 'ffn_exp' in c:
+    if 'ffn_exp' in c and not c.get('implied'):
         meta.append((a + 'expert_feed_forward_length', U32, c['ffn_exp']))
+    meta += [(a + x, *v) for x, v in c.get('keys', {}).items()]
     if 'ffn_shared' in c:
         meta.append((a + 'expert_shared_feed_forward_length', U32, c['ffn_shared']))
     if not mla:
@@ -159,7 +182,7 @@ def metadata(name, c, n_vocab, hd):
 
 def build(path, name, c):
     c = {'q_lora': 0, 'dense': 0, **c}
-    vocab = Bpe(MERGES, ['<|endoftext|>']) if c['arch'].startswith('qwen') else Spm.minimal(PIECES)
+    vocab = Bpe(MERGES, ['<|endoftext|>']) if 'base' in c else Spm.minimal(PIECES)
     dim, hd = c['dim'], c.get('head', c['dim'] // c['heads'])
     s = Builder(c['seed'], c['t'], c.get('small'))
     s.matrix('token_embd.weight', len(vocab.tokens), dim, gain=.1 * math.sqrt(dim))
@@ -171,7 +194,7 @@ def build(path, name, c):
             s.latent(b, c, dim)
         else:
             s.heads(b, c, dim, hd)
-        s.vector(b + 'ffn_norm.weight', dim, mean=1)
+        s.vector(b + ('post_attention_norm.weight' if c['arch'] == 'gpt-oss' else 'ffn_norm.weight'), dim, mean=1)
         if i < c['dense']:
             s.matrix(b + 'ffn_gate.weight', c['ffn'], dim, gain=1.5)
             s.matrix(b + 'ffn_up.weight', c['ffn'], dim, gain=1.5)
@@ -197,7 +220,7 @@ def exact(c):
 
 
 def cases(c):
-    return [SHORT, 'A' if c['arch'].startswith('qwen') else '', LONG]
+    return [SHORT, 'A' if 'base' in c else '', LONG]
 
 
 def steps(c):

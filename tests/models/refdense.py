@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The reference forward passes of gemma 1 to 3, phi 3, olmo 2, granite, stablelm 2, starcoder 2 and command-r.
+"""The reference forward passes of gemma 1 to 3, phi 3, olmo 2, granite, stablelm 2, starcoder 2 and command-r; gpt-oss,
+olmoe and granite MoE with the experts of refmoe.py.
 
 Each class says what its paper or its authors' published code says, and nothing is shared with the C side but the
 names of tensors. GGUF's norm weights of gemma have the published "1 +" in them already.
@@ -9,6 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+import refmoe
 from refmodel import Model, rms_norm
 
 
@@ -26,7 +28,8 @@ def rotary(s, T, base, stretch=True):
         low, high = max(math.floor(at(32)), 0), min(math.ceil(at(1)), n - 1)
         slow = ((torch.arange(n // 2, dtype=torch.float64) - low) / max(high - low, .001)).clamp(0, 1)
         f = f / factor * slow + f * (1 - slow)
-        magnitude = .1 * math.log(factor) + 1
+        # DeepSeek has two such factors, one below the other; GGUF has that of the scores, and the two are equal
+        magnitude = 1 if s.key('rope.scaling.yarn_log_multiplier') else .1 * math.log(factor) + 1
     elif stretch and kind == 'longrope':
         context, original = s.key('context_length'), s.key('rope.scaling.original_context_length')
         size = 'long' if context > original else 'short'
@@ -72,7 +75,7 @@ class Dense(Model):
     def heads_norm(s, q, k, b):
         return q, k
 
-    def attend(s, x, b, cos, sin, window=0, cap=0):
+    def attend(s, x, b, cos, sin, window=0, cap=0, sinks=None):
         """x: [T, dim]; a plain loop over heads."""
         T = len(x)
         q, k, v = s.split(x, b)
@@ -86,7 +89,10 @@ class Dense(Model):
             p = s.turn(q[:, h], cos, sin) @ s.turn(k[:, g], cos, sin).T * s.scale
             if cap:
                 p = torch.tanh(p / cap) * cap
-            out.append(torch.softmax(p.masked_fill(~seen, -math.inf), -1) @ v[:, g])
+            p = p.masked_fill(~seen, -math.inf)
+            if sinks is not None:                            # a score that takes part and leads nowhere
+                p = torch.cat([p, sinks[h].expand(T, 1)], -1)
+            out.append(torch.softmax(p, -1)[:, :T] @ v[:, g])
         return s.linear(torch.cat(out, -1), b + 'attn_output')
 
     def gated(s, x, b, act):
@@ -234,5 +240,25 @@ class CommandR(Dense):
         return s.linear(s.layer_norm(x, 'output_norm'), 'token_embd') * s.key('logit_scale')
 
 
-ARCHS = {'gemma': Gemma, 'gemma2': Gemma2, 'gemma3': Gemma3, 'phi3': Phi3, 'olmo2': Olmo2, 'granite': Granite,
+class GptOss(Dense):
+    def layer(s, x, i, b, T):
+        x = x + s.attend(s.norm(x, b + 'attn_norm'), b, *s.plain_rotary(T), sinks=s.w[b + 'attn_sinks.weight'],
+                         window=s.key('attention.sliding_window') if i % 2 == 0 else 0)
+        return x + refmoe.ffn(s, s.norm(x, b + 'post_attention_norm'), b)
+
+
+class OlmoE(Olmo2):
+    """arXiv 2409.02060; norms before the blocks, unlike Olmo 2."""
+    def layer(s, x, i, b, T):
+        x = x + s.attend(s.norm(x, b + 'attn_norm'), b, *s.plain_rotary(T))
+        return x + refmoe.ffn(s, s.norm(x, b + 'ffn_norm'), b)
+
+
+class GraniteMoe(Granite):
+    def gated(s, x, b, act):
+        return refmoe.ffn(s, x, b)
+
+
+ARCHS = {'gpt-oss': GptOss, 'olmoe': OlmoE, 'granitemoe': GraniteMoe,
+         'gemma': Gemma, 'gemma2': Gemma2, 'gemma3': Gemma3, 'phi3': Phi3, 'olmo2': Olmo2, 'granite': Granite,
          'stablelm': StableLm, 'starcoder2': StarCoder2, 'command-r': CommandR}

@@ -56,6 +56,9 @@ class Model:
 
     def angles(s, T):
         """cos and sin of the rotary angles, [T, n_rot/2]; always made in float64."""
+        if s.key('rope.scaling.type') == 'yarn':
+            from refdense import rotary
+            return rotary(s, T, s.key('rope.freq_base', 10000.0))
         n = s.key('rope.dimension_count', s.head_dim())
         f = s.key('rope.freq_base', 10000.0) ** (-torch.arange(n // 2, dtype=torch.float64) * 2 / n)
         if 'rope_freqs.weight' in s.w:                       # llama 3: a divisor for each frequency
