@@ -21,8 +21,8 @@ CHECK_PKGS := $(BUILD_PKGS) perl clang valgrind xz-utils
 STYLE_PKGS := cppcheck clang-tools
 MODEL      := tests/models/zen5-tiny.gguf
 
-LIBS  := $(shell $(PKG_CONFIG) --libs libpcre2-8 libutf8proc numa 2>/dev/null || echo -lpcre2-8 -lutf8proc -lnuma) -lm -lpthread
-TLIBS := -ljansson -ledit
+LIBS  := $(shell $(PKG_CONFIG) --libs libpcre2-8 libutf8proc jansson numa 2>/dev/null || echo -lpcre2-8 -lutf8proc -ljansson -lnuma) -lm -lpthread
+TLIBS := -ledit
 
 # One answer on every machine: fma only where it is written (design: numerics).
 Z5_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DZ5_VERSION='"$(VERSION)"' -Iinclude -Ilib -I. \

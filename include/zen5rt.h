@@ -410,6 +410,15 @@ ZEN5RT_API bool zen5rt_matcher_can_end(const struct zen5rt_matcher *matcher);
 ZEN5RT_API int64_t zen5rt_matcher_mask(struct zen5rt_matcher *matcher, float *logits, uint32_t n,
 				       struct zen5rt_error *err);
 
+/*
+ * Writes a grammar for the JSON values that the JSON schema text[0..len) describes;
+ * Documentation/grammar.rst lists the keywords. *gbnf is NUL-terminated and for the caller to free(); it
+ * is one that zen5rt_grammar_new() does not refuse, unless it may begin in too many ways.
+ * -EINVAL with a line that names the place in the schema; -ENOMEM.
+ */
+ZEN5RT_API int zen5rt_grammar_from_schema(const char *text, size_t len, char **gbnf,
+					  struct zen5rt_error *err);
+
 /* ---- sampling ---- */
 
 struct zen5rt_sampler_params {

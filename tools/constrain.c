@@ -9,36 +9,53 @@
 
 #include "common.h"
 
-/* The text of the grammar, for the caller to free; NULL if none is asked for. */
-static char *grammar_text(const struct options *o, size_t *len)
+static char *file_text(const char *path, size_t *len)
 {
 	char *text;
-	int fd;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (o->grammar) {
-		text = strdup(o->grammar);
-		if (!text)
-			die("out of memory");
-		*len = strlen(text);
-		return text;
-	}
-	if (!o->grammar_file)
-		return NULL;
-	fd = open(o->grammar_file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		die("%s: %s", o->grammar_file, strerror(errno));
-	text = read_all(fd, o->grammar_file, len);
+		die("%s: %s", path, strerror(errno));
+	text = read_all(fd, path, len);
 	close(fd);
 	return text;
+}
+
+/* The grammar that the options give or describe, for the caller to free, and what to call it; NULL: none. */
+static char *grammar_text(const struct options *o, size_t *len, const char **name)
+{
+	const char *given = o->grammar ? o->grammar : o->schema;
+	const char *path = o->grammar_file ? o->grammar_file : o->schema_file;
+	struct zen5rt_error err;
+	char *text, *gbnf;
+
+	if (!given && !path)
+		return NULL;
+	*name = path ? path : o->grammar ? "--grammar" : "--json-schema";
+	if (path) {
+		text = file_text(path, len);
+	} else {
+		*len = strlen(given);
+		text = strdup(given);
+		if (!text)
+			die("out of memory");
+	}
+	if (o->grammar || o->grammar_file)
+		return text;
+	if (zen5rt_grammar_from_schema(text, *len, &gbnf, &err))
+		die("%s: %s", *name, err.message);
+	free(text);
+	*len = strlen(gbnf);
+	return gbnf;
 }
 
 void constrain_open(struct constraint *c, const struct options *o, const struct zen5rt_vocab *vocab,
 		    struct zen5rt_sampler *smp)
 {
-	const char *name = o->grammar_file ? o->grammar_file : "--grammar";
 	struct zen5rt_error err;
+	const char *name;
 	size_t len;
-	char *text = grammar_text(o, &len);
+	char *text = grammar_text(o, &len, &name);
 
 	*c = (struct constraint){ NULL, NULL };
 	if (!text)

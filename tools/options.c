@@ -13,7 +13,7 @@ enum {
 	OPT_LOGITS, OPT_JSON, OPT_EXPLAIN, OPT_NO_DISPLAY, OPT_IGNORE_EOS, OPT_NO_PIN,
 	OPT_CHAT, OPT_NO_CHAT, OPT_SYSTEM, OPT_TEMPLATE, OPT_STOP, OPT_NO_SHIFT,
 	OPT_REQUIRE_ZEN5,
-	OPT_GRAMMAR, OPT_GRAMMAR_FILE,
+	OPT_GRAMMAR, OPT_GRAMMAR_FILE, OPT_SCHEMA, OPT_SCHEMA_FILE,
 };
 
 static const struct argp_option options[] = {
@@ -47,6 +47,8 @@ static const struct argp_option options[] = {
 	{ "seed", 's', "N", 0, "Same seed, same text (default: random)", 0 },
 	{ "grammar", OPT_GRAMMAR, "TEXT", 0, "Only answers that this GBNF grammar allows", 0 },
 	{ "grammar-file", OPT_GRAMMAR_FILE, "FILE", 0, "Likewise, from FILE", 0 },
+	{ "json-schema", OPT_SCHEMA, "TEXT", 0, "Only JSON that this schema describes", 0 },
+	{ "json-schema-file", OPT_SCHEMA_FILE, "FILE", 0, "Likewise, from FILE", 0 },
 	{ NULL, 0, NULL, 0, "For machines and the curious:", 5 },
 	{ "tokens", OPT_TOKENS, "1,2,3", 0, "Feed token ids instead of text", 0 },
 	{ "logits", OPT_LOGITS, "FILE", 0, "Write the raw float32 logits after the last prompt token", 0 },
@@ -87,10 +89,16 @@ static void add_stop(struct options *o, const char *text, struct argp_state *sta
 	o->stops[o->n_stops++] = text;
 }
 
-static void only_one_grammar(const struct options *a, struct argp_state *state)
+static bool has_grammar(const struct options *a)
 {
-	if (a->grammar || a->grammar_file)
-		argp_error(state, "more than one grammar");
+	return a->grammar || a->grammar_file || a->schema || a->schema_file;
+}
+
+static void set_grammar(const struct options *a, const char **to, const char *arg, struct argp_state *state)
+{
+	if (has_grammar(a))
+		argp_error(state, "more than one grammar or schema");
+	*to = arg;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -131,8 +139,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_NO_SHIFT: a->no_shift = true; break;
 	case OPT_REQUIRE_ZEN5: a->require_zen5 = true; break;
-	case OPT_GRAMMAR: only_one_grammar(a, state); a->grammar = arg; break;
-	case OPT_GRAMMAR_FILE: only_one_grammar(a, state); a->grammar_file = arg; break;
+	case OPT_GRAMMAR: set_grammar(a, &a->grammar, arg, state); break;
+	case OPT_GRAMMAR_FILE: set_grammar(a, &a->grammar_file, arg, state); break;
+	case OPT_SCHEMA: set_grammar(a, &a->schema, arg, state); break;
+	case OPT_SCHEMA_FILE: set_grammar(a, &a->schema_file, arg, state); break;
 	case ARGP_KEY_ARG:
 		if (a->model)
 			argp_error(state, "more than one model: %s and %s", a->model, arg);
@@ -141,7 +151,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!a->model)
 			argp_error(state, "which model? zen5-run MODEL.gguf");
-		if (a->ignore_eos && (a->grammar || a->grammar_file))
+		if (a->ignore_eos && has_grammar(a))
 			argp_error(state, "--ignore-eos with a grammar: the answer ends where the grammar does");
 		if ((a->system || a->chat_template) && a->chat == CHAT_AUTO)
 			a->chat = CHAT_ON;
