@@ -630,7 +630,8 @@ static uint64_t load_decode_bytes(const struct zen5rt_model *m)
 	return bytes;
 }
 
-static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
+/* Everything that the header can say: the model's numbers, and where each tensor will lie. */
+static int load_bind(struct zen5rt_model *m, struct z5_loader *ld)
 {
 	int ret;
 
@@ -646,8 +647,32 @@ static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
 	ld->used = calloc(gguf_n_tensors(ld->g) + 1, sizeof(*ld->used));
 	if (!m->layers || !ld->used)
 		return z5_fail(ld->err, -ENOMEM, "out of memory");
-	if ((ret = m->arch->bind(m, ld)) ||
-	    (ret = loader_unused(ld)) ||
+	ret = m->arch->bind(m, ld);
+	return ret ? ret : loader_unused(ld);
+}
+
+int z5_model_measure(struct gguf *g, struct z5_hparams *h, size_t *weight_bytes, struct zen5rt_error *err)
+{
+	struct zen5rt_model *m = calloc(1, sizeof(*m));
+	struct z5_loader ld = { .m = m, .g = g, .err = err };
+	int ret;
+
+	if (!m)
+		return z5_fail(err, -ENOMEM, "out of memory");
+	ret = load_bind(m, &ld);
+	*h = m->h;
+	*weight_bytes = ld.size;
+	free(ld.items);
+	free(ld.used);
+	zen5rt_model_free(m);
+	return ret;
+}
+
+static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
+{
+	int ret;
+
+	if ((ret = load_bind(m, ld)) ||
 	    (ret = load_weights(ld)))
 		return ret;
 	if (!m->output.ops)

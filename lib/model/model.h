@@ -158,6 +158,12 @@ struct z5_arch {
 
 extern const struct z5_arch z5_archs[];		/* ends with a NULL name */
 
+/*
+ * What loading the file would take, without reading any weight: the model's numbers, as far as they could be read, and
+ * bytes of the region. Errors are those of loading.
+ */
+int z5_model_measure(struct gguf *g, struct z5_hparams *h, size_t *weight_bytes, struct zen5rt_error *err);
+
 /* ---- for bind functions; names are printf formats over the layer number ---- */
 
 /* 0; -EINVAL with a line if the tensor is missing, or its shape or type is not what is asked. */

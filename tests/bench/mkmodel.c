@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <kernels/kernels.h>
 
@@ -24,6 +25,7 @@ static const struct argp_option options[] = {
 	{ "experts", 'x', "N", 0, "Experts of width --ff in each layer, 0: none", 0 },
 	{ "used", 'u', "N", 0, "Experts that a token takes, 2", 0 },
 	{ "pure", 'p', NULL, 0, "The output matrix has TYPE, too", 0 },
+	{ "sparse", 'S', NULL, 0, "A hole for the weights: to be looked at and not to be run", 0 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
@@ -31,7 +33,7 @@ struct args {
 	const char *out;
 	const struct z5_type_ops *type;
 	unsigned int embd, ff, layers, heads, kv, vocab, experts, used;
-	int pure;
+	int pure, sparse;
 };
 
 static void die(const char *what)
@@ -65,12 +67,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case 's':
 		if (!strcmp(arg, "tiny"))
-			*a = (struct args){ a->out, a->type, 256, 512, 2, 8, 4, 512, a->experts, a->used, a->pure };
+			*a = (struct args){ a->out, a->type, 256, 512, 2, 8, 4, 512, a->experts, a->used, a->pure,
+					    a->sparse };
 		else if (!strcmp(arg, "7b"))
 			*a = (struct args){ a->out, a->type, 4096, 14336, 32, 32, 8, 32000, a->experts, a->used,
-					   a->pure };
+					    a->pure, a->sparse };
 		else if (!strcmp(arg, "moe"))
-			*a = (struct args){ a->out, a->type, 2048, 2816, 12, 16, 4, 32000, 8, 2, a->pure };
+			*a = (struct args){ a->out, a->type, 2048, 2816, 12, 16, 4, 32000, 8, 2, a->pure,
+					    a->sparse };
 		else if (strcmp(arg, "1.1b"))
 			argp_error(state, "unknown shape %s", arg);
 		break;
@@ -83,6 +87,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'x': a->experts = strcmp(arg, "0") ? number(arg) : 0; break;
 	case 'u': a->used = number(arg); break;
 	case 'p': a->pure = 1; break;
+	case 'S': a->sparse = 1; break;
 	case ARGP_KEY_ARG: a->out = arg; break;
 	case ARGP_KEY_END:
 		if (!a->out)
@@ -286,7 +291,7 @@ static void plan(const struct args *a)
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, "OUT.gguf", "Writes a model with random weights.", 0, 0, 0 };
-	struct args a = { NULL, &z5_types[Z5_Q8_0], 2048, 5632, 22, 32, 4, 32000, 0, 2, 0 };
+	struct args a = { NULL, &z5_types[Z5_Q8_0], 2048, 5632, 22, 32, 4, 32000, 0, 2, 0, 0 };
 	uint64_t off = 0;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
@@ -332,7 +337,9 @@ int main(int argc, char **argv)
 		off += (t->n * t->rows * (t->k / t->type->block * t->type->bytes) + 31) / 32 * 32;
 	}
 	pad();
-	for (size_t i = 0; i < n_tensors; i++) {
+	if (a.sparse && (fflush(f) || ftruncate(fileno(f), ftell(f) + (off_t)off)))
+		die(strerror(errno));
+	for (size_t i = 0; i < n_tensors && !a.sparse; i++) {
 		const struct tensor *t = &tensors[i];
 		const size_t bytes = t->k / t->type->block * t->type->bytes;
 		uint8_t *p = malloc(bytes);
