@@ -16,12 +16,12 @@ CFLAGS  ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 
 # What apt-get is asked for when it is missing.
-BUILD_PKGS := gcc make pkg-config libc6-dev libpcre2-dev libutf8proc-dev libnuma-dev libjansson-dev libedit-dev
+BUILD_PKGS := gcc make pkg-config libc6-dev libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev
 CHECK_PKGS := $(BUILD_PKGS) perl clang valgrind xz-utils
 STYLE_PKGS := cppcheck clang-tools
 MODEL      := tests/models/zen5-tiny.gguf
 
-LIBS  := $(shell $(PKG_CONFIG) --libs libpcre2-8 libutf8proc jansson numa 2>/dev/null || echo -lpcre2-8 -lutf8proc -ljansson -lnuma) -lm -lpthread
+LIBS  := $(shell $(PKG_CONFIG) --libs libpcre2-8 libutf8proc jansson 2>/dev/null || echo -lpcre2-8 -lutf8proc -ljansson) -lm -lpthread
 TLIBS := -ledit
 
 # One answer on every machine: fma only where it is written (design: numerics).

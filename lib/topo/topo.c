@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <numa.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,8 +128,11 @@ static bool topo_l3(const char *root, struct topo_raw *c)
 	return false;
 }
 
-/* cpuN/nodeM, which sysfs links and a recording has as a directory. */
-static int topo_recorded_node(const char *root, int cpu)
+/*
+ * cpuN/nodeM, which sysfs links and a recording has as a directory. Not asked of libnuma, which prints and exits where
+ * memory runs out, as a library must not.
+ */
+static int topo_node(const char *root, int cpu)
 {
 	char path[PATH_MAX];
 	struct dirent *e;
@@ -146,19 +148,6 @@ static int topo_recorded_node(const char *root, int cpu)
 	if (d)
 		closedir(d);
 	return node;
-}
-
-static int topo_node(const char *root, int cpu)
-{
-	int node = topo_recorded_node(root, cpu);
-
-	/* sysfs first: where memory runs out libnuma prints and exits, which a library must not. */
-	if (*root || node >= 0)
-		return node;
-	/* Without the directory libnuma warns on stderr, and has nothing to say anyway. */
-	if (access("/sys/devices/system/node/online", R_OK) || numa_available() < 0)
-		return -1;
-	return numa_node_of_cpu(cpu);
 }
 
 static void topo_usable(const char *root, struct z5_mask *mask)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The CPUs that this process may use, by physical core and L3 domain. From sysfs (cache/,
- * topology/), sched_getaffinity(2), libnuma and the cgroup's CPU quota.
+ * topology/), sched_getaffinity(2) and the cgroup's CPU quota.
  */
 #ifndef Z5_TOPO_H
 #define Z5_TOPO_H
