@@ -17,7 +17,7 @@ PKG_CONFIG ?= pkg-config
 
 # What apt-get is asked for when it is missing.
 BUILD_PKGS := gcc make pkg-config libc6-dev libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev
-CHECK_PKGS := $(BUILD_PKGS) perl clang valgrind xz-utils
+CHECK_PKGS := $(BUILD_PKGS) perl clang libclang-rt-dev valgrind xz-utils
 STYLE_PKGS := cppcheck clang-tools
 MODEL      := tests/models/zen5-tiny.gguf
 
@@ -63,6 +63,7 @@ help:
 #: make                  library and tools into build/
 #: make demo             installs what is missing, builds, runs the model that ships with the project
 #: make check            installs what is missing, builds, runs every test
+#: make fuzz             longer: FUZZ_SECONDS=600 of fuzzing for each target of tests/fuzz
 #: make install          PREFIX=/usr/local DESTDIR=
 #: make bench            each kernel's GB/s and GOPS on this machine
 #: make style            cppcheck and clang's static analyser, where installed
@@ -130,6 +131,8 @@ $(B)/tests/checkasm/checkasm: $(patsubst %.c,$(B)/%.o,$(wildcard tests/checkasm/
 $(FUZZ): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libzen5rt.a
 	$(Q)$(CC) $(LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 
+fuzz-bins: $(FUZZ)
+
 test-bins: $(UNIT) $(BENCH) $(if $(wildcard tests/checkasm/*.c),$(B)/tests/checkasm/checkasm) $(FUZZ)
 
 # ---- packages ----
@@ -171,7 +174,17 @@ check: check-packages
 	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins
 	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins B=build-asan SAN=address,undefined CFLAGS="-O1 -g"
 	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins B=build-clang CC=clang
+	$(Q)$(MAKE) $(JOBS) --no-print-directory $(FUZZ_BUILD)
 	$(Q)perl tests/run
+
+# libFuzzer is clang's; the seeds are written by the same targets as ordinary programs.
+FUZZ_BUILD := fuzz-bins B=build-fuzz CC=clang FUZZER=1 SAN=address,undefined CFLAGS="-O1 -g"
+FUZZ_SECONDS ?= 600
+
+fuzz: check-packages
+	$(Q)$(MAKE) $(JOBS) --no-print-directory fuzz-bins
+	$(Q)$(MAKE) $(JOBS) --no-print-directory $(FUZZ_BUILD)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) perl tests/fuzz.t
 
 bench: $(B)/tests/checkasm/checkasm
 	$(B)/tests/checkasm/checkasm --bench
@@ -201,10 +214,10 @@ install: all
 	$(Q)$(INSTALL) -m 644 Documentation/man/*.1 "$(MANDIR)/man1"
 
 clean:
-	rm -rf build build-asan build-clang build-scan
+	rm -rf build build-asan build-clang build-fuzz build-scan
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all help demo check bench style install test-bins clean build-packages check-packages
+.PHONY: all help demo check fuzz fuzz-bins bench style install test-bins clean build-packages check-packages
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
