@@ -313,14 +313,30 @@ static bool is_weight(const struct planner *pl, const struct gguf_tensor *t)
 	return !(pl->p->leave_output && !strcmp(t->name, "output.weight"));
 }
 
-static int64_t overridden(struct planner *pl, const char *name)
+static int pattern_failed(struct planner *pl, size_t i, int code)
 {
-	for (size_t i = 0; i < pl->p->n_overrides; i++)
-		if (pcre2_match(pl->over[i].code, (PCRE2_SPTR)name, strlen(name), 0, 0, pl->match, NULL) >= 0) {
+	PCRE2_UCHAR text[128];
+
+	pcre2_get_error_message(code, text, sizeof(text));
+	return z5_fail(pl->err, code == PCRE2_ERROR_NOMEMORY || code == PCRE2_ERROR_HEAP_FAILED ? -ENOMEM : -EINVAL,
+		       "pattern %.64s: %s", pl->p->overrides[i].pattern, (const char *)text);
+}
+
+/* 1 and the type where a pattern is found in the name, 0, or an error: a pattern may take too long, or too much memory. */
+static int overridden(struct planner *pl, const char *name, uint32_t *type)
+{
+	for (size_t i = 0; i < pl->p->n_overrides; i++) {
+		int ret = pcre2_match(pl->over[i].code, (PCRE2_SPTR)name, strlen(name), 0, 0, pl->match, NULL);
+
+		if (ret >= 0) {
 			pl->over[i].used = true;
-			return pl->over[i].type;
+			*type = pl->over[i].type;
+			return 1;
 		}
-	return -1;
+		if (ret != PCRE2_ERROR_NOMATCH)
+			return pattern_failed(pl, i, ret);
+	}
+	return 0;
 }
 
 static bool is_float(uint32_t type)
@@ -332,7 +348,9 @@ static int plan_tensor(struct planner *pl, const struct gguf_tensor *t, struct z
 {
 	const struct gguf_type_info *from = gguf_type_info(t->type), *to;
 	enum role role = role_of(t->name);
+	uint32_t by_pattern = 0;
 	int64_t type = -1;
+	int ret = 0;
 
 	out->type = t->type;
 	if (!is_weight(pl, t))
@@ -341,8 +359,10 @@ static int plan_tensor(struct planner *pl, const struct gguf_tensor *t, struct z
 		type = pl->embd_type;
 	else if (role == OUTPUT && pl->output_type >= 0)
 		type = pl->output_type;
-	if (type < 0)
-		type = overridden(pl, t->name);
+	if (type < 0 && (ret = overridden(pl, t->name, &by_pattern)) < 0)
+		return ret;
+	if (ret > 0)
+		type = by_pattern;
 	if (type < 0)
 		type = by_rule(pl, t, role);
 	if (!z5_quant_type((uint32_t)type))
@@ -393,7 +413,6 @@ static int compile(struct planner *pl)
 {
 	for (size_t i = 0; i < pl->p->n_overrides; i++) {
 		const char *pattern = pl->p->overrides[i].pattern;
-		PCRE2_UCHAR text[128];
 		PCRE2_SIZE at;
 		int64_t type;
 		int code, ret = tensor_type(pl, pattern, pl->p->overrides[i].type, &type);
@@ -402,10 +421,8 @@ static int compile(struct planner *pl)
 			return ret;
 		pl->over[i].type = (uint32_t)type;
 		pl->over[i].code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
-		if (pl->over[i].code)
-			continue;
-		pcre2_get_error_message(code, text, sizeof(text));
-		return z5_fail(pl->err, -EINVAL, "pattern %.64s: %s", pattern, (const char *)text);
+		if (!pl->over[i].code)
+			return pattern_failed(pl, i, code);
 	}
 	return 0;
 }
