@@ -34,9 +34,10 @@
  *  Q4_K  blocks of 256, 36 lines each: 32 lines of nibbles (line 8i + j: quad j of sub-block 2i low, of
  *        sub-block 2i + 1 high; a sub-block is 32 columns), 3 lines of 6-bit scales and minima (the 12
  *        bytes of GGUF, bytes 2p and 2p + 1 of row r at 32p + 2r), 1 line: 16 d, 16 dmin (halves).
- *  Q6_K  blocks of 256, 52 lines each: 32 lines of low nibbles (line 16h + j, h the half of 128 columns:
- *        quad j of the half low, quad j + 16 high), 16 lines of high bits (line 8h + j: bits 2p, 2p+1 are
- *        those of quad j + 8p of the half), 4 lines of int8 scales (sub-blocks of 16 columns; those of
+ *  Q6_K  blocks of 256, 52 lines each (weight + 32): 32 lines of nibbles (line 16h + j, h the half of 128 columns:
+ *        quad j of the half low, quad j + 16 high), 16 lines with the two other bits of a weight (line 8h + j: the
+ *        low nibble belongs to line 16h + j, the high one to 16h + j + 8; its upper two bits are the highest of the
+ *        low quad, its lower two the lowest of the high quad), 4 lines of int8 scales (sub-blocks of 16 columns; those of
  *        2p and 2p + 1 for row r at 32p + 2r); after all blocks of the group 16 halves d a block.
  *  Q5_K  blocks of 256, 44 lines each: 32 lines of nibbles in the order of Q4_K, 8 lines of fifth bits (line j: those
  *        of quad j of all sub-blocks), 4 lines as Q4_K.
@@ -51,7 +52,8 @@
  * Five bits in a nibble and a bit: of the quad in low nibbles the fifth is the highest bit, of the quad in high nibbles
  * it is the lowest, and the two lie side by side, the former above: pair i of a line (i counts nibble lines, or
  * sub-blocks by two) in bits 2i + 1 and 2i. One shift puts both where their nibbles need them, and the high quad is
- * used in place, 8 times too large, where that is divided out of a sum. Q3_K's third bits serve the same end.
+ * used in place, 8 times too large, where that is divided out of a sum. The third bits of Q3_K and the two of Q6_K are
+ * split for the same end.
  *
  * A "word" of a line is a row's 4 bytes of it, row r at 4r.
  *

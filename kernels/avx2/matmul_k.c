@@ -255,22 +255,13 @@ AVX2_INLINE void tile_q3_k(const int nt, struct sums *acc, const uint8_t *w, siz
 
 /* ---- Q6_K ---- */
 
-/* Quad j + 8p of a half block: its low nibbles with its share of the high bits. p is a constant. */
-AVX2_INLINE struct rows weights_q6_k(const uint8_t *low, const uint8_t *high, int j, const int p)
+/* Quad j + 8p of a half block: of low nibbles with their two highest bits for p < 2, else of high ones, two lowest. */
+AVX2_INLINE struct rows weights_q6_k(const uint8_t *low, const uint8_t *more, int j, const int p)
 {
-	const __m256i m = _mm256_set1_epi8(48);
-	struct rows a = masked(line(low + (j + p % 2 * 8) * 64), p / 2 * 4, 15),
-		    bits = line(high + j * 64);
+	struct rows q = line(low + (j + p % 2 * 8) * 64), bits = line(more + j * 64);
 
-	if (p < 2) {
-		bits.lo = _mm256_slli_epi16(bits.lo, 4 - 2 * p);
-		bits.hi = _mm256_slli_epi16(bits.hi, 4 - 2 * p);
-	} else if (p == 3) {
-		bits.lo = _mm256_srli_epi16(bits.lo, 2);
-		bits.hi = _mm256_srli_epi16(bits.hi, 2);
-	}
-	return (struct rows){ _mm256_or_si256(a.lo, _mm256_and_si256(bits.lo, m)),
-			      _mm256_or_si256(a.hi, _mm256_and_si256(bits.hi, m)) };
+	bits = p % 2 ? down16(bits, 2) : up16(bits, 2);
+	return p < 2 ? merged(q, 0x0f, bits, 0x30) : down16(merged(q, 0xf0, bits, 0x0c), 2);
 }
 
 /*

@@ -69,10 +69,9 @@ AVX512_INLINE __m512i dot32(__m512i s, const __m512i *v, const uint8_t *q, const
  * Fifth bits of a line (see kernels.h) moved to where pair i of nibbles needs them: bit 4 for the low, bit 3 for the
  * high one. The result of low_five() is the weight, that of high_five() 8 times the weight.
  */
-AVX512_INLINE __m512i fifth_bits(__m512i h, const int i)
+AVX512_INLINE __m512i fifth_bits(__m512i h, int i)
 {
-	h = i == 0 ? _mm512_slli_epi16(h, 3) : i == 1 ? _mm512_slli_epi16(h, 1) :
-	    i == 2 ? _mm512_srli_epi16(h, 1) : _mm512_srli_epi16(h, 3);
+	h = _mm512_rolv_epi32(h, _mm512_set1_epi32(3 - 2 * i));
 	return _mm512_and_si512(h, _mm512_set1_epi8(0x18));
 }
 

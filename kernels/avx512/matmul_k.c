@@ -2,6 +2,12 @@
 /* Products with K-quants: blocks of 256 columns, integer scales for sub-blocks of 16 or 32. */
 #include "matmul.h"
 
+/*
+ * A lone token uses what lies in the upper bits of a byte where it lies, 1 << up times too large, and shifts sums. Many
+ * tokens share shifts of the weights instead, so that a sum has nothing to put right. Loops over parts of a block stay
+ * loops: unrolled, with nine tiles a type, they were 260 KB of code.
+ */
+
 /* 16 pairs of bytes, those of neighbouring sub-blocks, as pairs of 16 bits. */
 AVX512_INLINE __m512i pair_u8(const uint8_t *p)
 {
@@ -47,26 +53,61 @@ AVX512_INLINE void q4_k_scales(const uint8_t *s, uint8_t *sc, uint8_t *m)
 			   _mm512_and_si512(_mm512_srli_epi16(b4, 2), high2)));
 }
 
-/* Line j of nibbles as weights of the even or odd sub-block of pair i; the odd ones 1 << up times too large. */
-AVX512_INLINE __m512i nibbles(const uint8_t *wb, int i, int j, const bool odd, const bool five)
+/* Line j of pair i as weights of the even or odd sub-block; the odd ones 1 << up times too large. */
+AVX512_INLINE __m512i weights_k32(const uint8_t *wg, int i, int j, const bool odd, const bool five)
 {
-	const __m512i q = avx512_load(wb + (8 * i + j) * 64), low = _mm512_set1_epi8(15);
+	const __m512i q = avx512_load(wg + (8 * i + j) * 64), low = _mm512_set1_epi8(15);
 
 	if (five) {
-		const __m512i fifth = fifth_bits(avx512_load(wb + (32 + j) * 64), i);
+		const __m512i fifth = fifth_bits(avx512_load(wg + (32 + j) * 64), i);
 
 		return odd ? high_five(q, fifth) : low_five(q, fifth);
 	}
 	return odd ? _mm512_andnot_si512(low, q) : _mm512_and_si512(q, low);
 }
 
+AVX512_INLINE void lone_k32(const uint8_t *wg, int i, const uint8_t *q, __m512i scales, __m512i *sum,
+			    __m512i *high, const bool five)
+{
+	__m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
+
+	ahead(wg + i * 512, 8, 1);
+	if (five)
+		ahead(wg + (32 + 2 * i) * 64, 2, 1);
+	for (int j = 0; j < 8; j++) {
+		even = dot(even, weights_k32(wg, i, j, false, five), q, j);
+		odd = dot(odd, weights_k32(wg, i, j, true, five), q + 32, j);
+	}
+	*sum = _mm512_add_epi32(*sum, _mm512_mullo_epi32(even, even_u16(scales)));
+	*high = _mm512_add_epi32(*high, _mm512_mullo_epi32(odd, odd_u16(scales)));
+}
+
+AVX512_INLINE void many_k32(const uint8_t *wg, int i, const uint8_t *q, size_t xs, __m512i scales, __m512i *sum,
+			    const int nt, const bool odd, const bool five)
+{
+	const __m512i scale = odd ? odd_u16(scales) : even_u16(scales);
+	__m512i v[8];
+
+	for (int j = 0; j < 8; j++) {
+		v[j] = weights_k32(wg, i, j, odd, five);
+		if (odd)
+			v[j] = _mm512_srli_epi16(v[j], five ? 3 : 4);
+	}
+	for (int t = 0; t < nt; t++) {
+		__m512i s = _mm512_setzero_si512();
+
+		for (int j = 0; j < 8; j++)
+			s = dot(s, v[j], q + t * xs + 32 * odd, j);
+		sum[t] = _mm512_add_epi32(sum[t], _mm512_mullo_epi32(s, scale));
+	}
+}
+
 AVX512_INLINE void tile_k32(TILE_ARGS, const bool five)
 {
 	const size_t od = z5_q8_256_d(k), os = z5_q8_256_s32(k);
-	const int lines = five ? 44 : 36, up = five ? 3 : 4;
-	uint8_t sc[4][128] __attribute__((aligned(64))), m[4][128] __attribute__((aligned(64)));
+	const int lines = five ? 44 : 36;
+	uint8_t sc[LONE_GROUPS][128] __attribute__((aligned(64))), m[LONE_GROUPS][128] __attribute__((aligned(64)));
 	__m512 acc[AVX512_TILE];
-	/* high: what is 1 << up times too large; many tokens share the shifts of the weights and need none */
 	__m512i sum[AVX512_TILE], high[LONE_GROUPS];
 
 	tile_zero(acc, ng * nt);
@@ -80,46 +121,18 @@ AVX512_INLINE void tile_k32(TILE_ARGS, const bool five)
 		}
 		for (int i = 0; i < ng * nt; i++)
 			sum[i] = _mm512_setzero_si512();
-#pragma GCC unroll 4
+#pragma GCC unroll 1
 		for (int i = 0; i < 4; i++) {
-			for (int g = 0; g < ng; g++) {
-				const uint8_t *wg = wb + g * gb, *xb = x + b * 256 + i * 64;
-				const __m512i pair = pair_u8(sc[g] + 32 * i);
+			const uint8_t *q = x + b * 256 + i * 64;
 
-				if (nt == 1) {
-					__m512i lo = _mm512_setzero_si512(), hi = _mm512_setzero_si512();
+			if (nt == 1) {
+				for (int g = 0; g < ng; g++)
+					lone_k32(wb + g * gb, i, q, pair_u8(sc[g] + 32 * i), &sum[g], &high[g], five);
+			} else {
+				const __m512i scales = pair_u8(sc[0] + 32 * i);
 
-					ahead(wg + i * 512, 8, 1);
-					if (five)
-						ahead(wg + (32 + 2 * i) * 64, 2, 1);
-					for (int j = 0; j < 8; j++) {
-						lo = dot(lo, nibbles(wg, i, j, false, five), xb, j);
-						hi = dot(hi, nibbles(wg, i, j, true, five), xb + 32, j);
-					}
-					lo = _mm512_mullo_epi32(lo, even_u16(pair));
-					hi = _mm512_mullo_epi32(hi, odd_u16(pair));
-					sum[g] = _mm512_add_epi32(sum[g], lo);
-					high[g] = _mm512_add_epi32(high[g], hi);
-					continue;
-				}
-				for (int odd = 0; odd < 2; odd++) {
-					const __m512i scale = odd ? odd_u16(pair) : even_u16(pair);
-					__m512i v[8];
-
-					for (int j = 0; j < 8; j++) {
-						v[j] = nibbles(wg, i, j, odd, five);
-						if (odd)
-							v[j] = _mm512_srli_epi16(v[j], up);
-					}
-					for (int t = 0; t < nt; t++) {
-						__m512i s = _mm512_setzero_si512();
-
-						for (int j = 0; j < 8; j++)
-							s = dot(s, v[j], xb + t * xs + 32 * odd, j);
-						s = _mm512_mullo_epi32(s, scale);
-						sum[t] = _mm512_add_epi32(sum[t], s);
-					}
-				}
+				many_k32(wb, i, q, xs, scales, sum, nt, false, five);
+				many_k32(wb, i, q, xs, scales, sum, nt, true, five);
 			}
 		}
 		for (int i = 0; i < ng * nt; i++) {
@@ -132,7 +145,7 @@ AVX512_INLINE void tile_k32(TILE_ARGS, const bool five)
 				min = _mm512_dpwssd_epi32(min, pair_u8(m[g] + 32 * p),
 							  avx512_quad(xt + os + 16 * b + 4 * p));
 			if (nt == 1)
-				sum[i] = _mm512_add_epi32(sum[i], _mm512_srai_epi32(high[g], up));
+				sum[i] = _mm512_add_epi32(sum[i], _mm512_srai_epi32(high[g], five ? 3 : 4));
 			acc[i] = block(acc[i], d, dx, sum[i]);
 			acc[i] = block_less(acc[i], d + 32, dx, min);
 		}
@@ -150,39 +163,83 @@ AVX512_INLINE void tile_q5_k(TILE_ARGS)
 	tile_k32(y, ys, w, gb, k, x, xs, ng, nt, true);
 }
 
-/* ---- Q2_K, Q3_K: sums of 16 columns fit in 16 bits, at most 7 * 127 * 16 ---- */
+/* ---- Q2_K, Q3_K: sums of 16 columns fit in 16 bits (7 * 127 * 16 at most), so that one vpdpwssd scales a pair ---- */
 
-/* A weight stays where it lies in its byte, 1 << up[p] times too large. */
-static const int up_k16[2][4] = { { 0, 2, 4, 6 }, { 0, 2, 3, 5 } };
-
-/* Line j of half h as weights of quad j + 8p. */
-AVX512_INLINE __m512i bits_k16(const uint8_t *wb, int h, int j, const int p, const bool three)
+/* Line j of half h as weights of quad j + 8p, 1 << up_k16() times too large. */
+AVX512_INLINE __m512i weights_k16(const uint8_t *wg, int h, int j, int p, const bool three)
 {
-	const __m512i two = avx512_load(wb + (8 * h + j) * 64);
-	const __m512i field = _mm512_set1_epi8((char)(3 << 2 * p));
+	static const uint8_t all[] = { 0x07, 0x1c, 0x38, 0xe0 };
+	const __m512i two = avx512_load(wg + (8 * h + j) * 64), field = _mm512_set1_epi8((char)(3 << 2 * p));
 	__m512i third;
 
 	if (!three)
 		return _mm512_and_si512(two, field);
-	third = avx512_load(wb + (16 + j) * 64);
-	/* bits 2..5 are those of the half: of p = 0 above its two, of 1 above, of 2 below, of 3 below */
-	third = h ? _mm512_srli_epi16(third, 2) : _mm512_slli_epi16(third, 2);
-	return _mm512_and_si512(choose(field, two, third),
-				_mm512_set1_epi8((char)(p == 0 ? 0x07 : p == 1 ? 0x1c : p == 2 ? 0x38 : 0xe0)));
+	/* the half's bits to 2..5, each next to the two that it belongs to */
+	third = _mm512_rolv_epi32(avx512_load(wg + (16 + j) * 64), _mm512_set1_epi32(2 - 4 * h));
+	return _mm512_and_si512(choose(field, two, third), _mm512_set1_epi8((char)all[p]));
+}
+
+AVX512_INLINE int up_k16(int p, const bool three)
+{
+	return p < 2 || !three ? 2 * p : 2 * p - 1;
 }
 
 /* Sums of two sub-blocks, 1 << up times too large, as a pair of 16 bits. */
-AVX512_INLINE __m512i pair_of(__m512i even, __m512i odd, const int up)
+AVX512_INLINE __m512i pair_of(__m512i even, __m512i odd, int up)
 {
-	return _mm512_mask_mov_epi16(_mm512_srli_epi32(even, up), 0xaaaaaaaa,
-				     _mm512_slli_epi32(odd, 16 - up));
+	even = _mm512_srlv_epi32(even, _mm512_set1_epi32(up));
+	odd = _mm512_sllv_epi32(odd, _mm512_set1_epi32(16 - up));
+	return _mm512_mask_mov_epi16(even, 0xaaaaaaaa, odd);
+}
+
+AVX512_INLINE __m512i scales_k16(const uint8_t *p, const bool three)
+{
+	return three ? pair_i8(p) : _mm512_and_si512(pair_u8(p), _mm512_set1_epi16(15));
+}
+
+/* Half a block, four pairs of sub-blocks. */
+AVX512_INLINE void lone_k16(const uint8_t *wg, int h, const uint8_t *q, const uint8_t *scales, __m512i *sum,
+			    const bool three)
+{
+	__m512i even[4], odd[4];
+
+	ahead(wg + h * (three ? 14 : 11) * 64, three ? 14 : 11 - h, 1);
+	for (int p = 0; p < 4; p++)
+		even[p] = odd[p] = _mm512_setzero_si512();
+#pragma GCC unroll 1
+	for (int j = 0; j < 4; j++) {
+		for (int p = 0; p < 4; p++) {
+			even[p] = dot(even[p], weights_k16(wg, h, j, p, three), q + 32 * p, j);
+			odd[p] = dot(odd[p], weights_k16(wg, h, j + 4, p, three), q + 32 * p, j + 4);
+		}
+	}
+	for (int p = 0; p < 4; p++)
+		*sum = _mm512_dpwssd_epi32(*sum, scales_k16(scales + 128 * h + 32 * p, three),
+					   pair_of(even[p], odd[p], up_k16(p, three)));
+}
+
+AVX512_INLINE void many_k16(const uint8_t *wg, int h, int p, const uint8_t *q, size_t xs, __m512i scales, __m512i *sum,
+			    const int nt, const bool three)
+{
+	__m512i v[8];
+
+	for (int j = 0; j < 8; j++)
+		v[j] = weights_k16(wg, h, j, p, three);
+	for (int t = 0; t < nt; t++) {
+		__m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
+
+		for (int j = 0; j < 4; j++) {
+			even = dot(even, v[j], q + t * xs, j);
+			odd = dot(odd, v[j + 4], q + t * xs, j + 4);
+		}
+		sum[t] = _mm512_dpwssd_epi32(sum[t], scales, pair_of(even, odd, up_k16(p, three)));
+	}
 }
 
 AVX512_INLINE void tile_k16(TILE_ARGS, const bool three)
 {
 	const size_t nb = k / 256, size = (three ? 28 : 21) * 64, scales = (three ? 24 : 16) * 64;
 	const size_t od = z5_q8_256_d(k), os = z5_q8_256_s16(k);
-	const __m512i low = _mm512_set1_epi16(15);
 	__m512 acc[AVX512_TILE];
 	__m512i sum[AVX512_TILE];
 
@@ -192,48 +249,19 @@ AVX512_INLINE void tile_k16(TILE_ARGS, const bool three)
 
 		for (int i = 0; i < ng * nt; i++)
 			sum[i] = _mm512_setzero_si512();
-#pragma GCC unroll 2
+#pragma GCC unroll 1
 		for (int h = 0; h < 2; h++) {
-			for (int g = 0; g < ng; g++) {
-				const uint8_t *wg = wb + g * gb, *xb = x + b * 256 + h * 128;
-				__m512i scale[4];
+			const uint8_t *q = x + b * 256 + h * 128;
 
-				for (int p = 0; p < 4; p++)
-					scale[p] = three ? pair_i8(wg + scales + 128 * h + 32 * p) :
-						   _mm512_and_si512(pair_u8(wg + scales + 128 * h + 32 * p), low);
-				if (nt == 1) {
-					__m512i dots[4][2];
-
-					ahead(wg + h * (size / 2), (three ? 14 : 11) - (!three && h), 1);
-					for (int p = 0; p < 4; p++)
-						dots[p][0] = dots[p][1] = _mm512_setzero_si512();
-					for (int j = 0; j < 8; j++)
-						for (int p = 0; p < 4; p++)
-							dots[p][j / 4] = dot(dots[p][j / 4],
-									     bits_k16(wg, h, j, p, three),
-									     xb + 32 * p, j);
-					for (int p = 0; p < 4; p++)
-						sum[g] = _mm512_dpwssd_epi32(sum[g], scale[p],
-							pair_of(dots[p][0], dots[p][1], up_k16[three][p]));
-					continue;
-				}
-				for (int p = 0; p < 4; p++) {
-					__m512i v[8];
-
-					for (int j = 0; j < 8; j++)
-						v[j] = bits_k16(wg, h, j, p, three);
-					for (int t = 0; t < nt; t++) {
-						__m512i e = _mm512_setzero_si512(), o = e;
-
-						for (int j = 0; j < 4; j++) {
-							e = dot(e, v[j], xb + t * xs + 32 * p, j);
-							o = dot(o, v[j + 4], xb + t * xs + 32 * p, j + 4);
-						}
-						sum[t] = _mm512_dpwssd_epi32(sum[t], scale[p],
-							pair_of(e, o, up_k16[three][p]));
-					}
-				}
+			if (nt == 1) {
+				for (int g = 0; g < ng; g++)
+					lone_k16(wb + g * gb, h, q, wb + g * gb + scales, &sum[g], three);
+				continue;
 			}
+#pragma GCC unroll 1
+			for (int p = 0; p < 4; p++)
+				many_k16(wb, h, p, q + 32 * p, xs, scales_k16(wb + scales + 128 * h + 32 * p, three),
+					 sum, nt, three);
 		}
 		for (int i = 0; i < ng * nt; i++) {
 			const int g = i / nt, t = i % nt;
@@ -272,20 +300,61 @@ AVX512_INLINE void tile_q3_k(TILE_ARGS)
 
 /* ---- Q6_K: weights are stored + 32 ---- */
 
-/* Columns 32u..32u+31 of a block, two sub-blocks. */
-AVX512_INLINE void q6_k_unit(const uint8_t *wb, int u, __m512i *v)
+/* Line j of the eight from 8i on, as low or as high quads; the high ones 4 times too large. */
+AVX512_INLINE __m512i weights_q6_k(const uint8_t *wg, int i, int j, const bool high)
 {
-	const __m512i low = _mm512_set1_epi8(15), high = _mm512_set1_epi8(0x30);
+	const __m512i q = avx512_load(wg + (8 * i + j) * 64), low = _mm512_set1_epi8(15);
+	__m512i more = avx512_load(wg + (32 + i / 2 * 8 + j) * 64);
+
+	more = _mm512_and_si512(_mm512_rolv_epi32(more, _mm512_set1_epi32(2 - i % 2 * 4)), _mm512_set1_epi8(0x3c));
+	return high ? choose(low, more, q) : choose(low, q, more);
+}
+
+/* sum + the sums of a pair of sub-blocks by their scales */
+AVX512_INLINE __m512i scaled(__m512i sum, __m512i even, __m512i odd, __m512i pair)
+{
+	even = _mm512_mullo_epi32(even, _mm512_srai_epi32(_mm512_slli_epi32(pair, 16), 16));
+	odd = _mm512_mullo_epi32(odd, _mm512_srai_epi32(pair, 16));
+	return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));
+}
+
+/* Eight lines: columns q of the low quads, and 64 further on those of the high ones. */
+AVX512_INLINE void lone_q6_k(const uint8_t *wg, int i, const uint8_t *q, const uint8_t *scales, __m512i *sum,
+			     __m512i *high)
+{
+	__m512i s[4];
+
+	ahead(wg + i * 13 * 64, 13, 1);
+	for (int j = 0; j < 4; j++)
+		s[j] = _mm512_setzero_si512();
+	for (int j = 0; j < 4; j++) {
+		s[0] = dot(s[0], weights_q6_k(wg, i, j, false), q, j);
+		s[1] = dot(s[1], weights_q6_k(wg, i, j + 4, false), q, j + 4);
+		s[2] = dot(s[2], weights_q6_k(wg, i, j, true), q + 64, j);
+		s[3] = dot(s[3], weights_q6_k(wg, i, j + 4, true), q + 64, j + 4);
+	}
+	*sum = scaled(*sum, s[0], s[1], pair_i8(scales));
+	*high = scaled(*high, s[2], s[3], pair_i8(scales + 64));
+}
+
+AVX512_INLINE void many_q6_k(const uint8_t *wg, int i, const uint8_t *q, size_t xs, __m512i scales, __m512i *sum,
+			     const int nt, const bool high)
+{
+	__m512i v[8];
 
 	for (int j = 0; j < 8; j++) {
-		__m512i l = avx512_load(wb + (u / 4 * 16 + u % 2 * 8 + j) * 64);
-		__m512i h = avx512_load(wb + (32 + u / 4 * 8 + j) * 64);
+		v[j] = weights_q6_k(wg, i, j, high);
+		if (high)
+			v[j] = _mm512_srli_epi16(v[j], 2);
+	}
+	for (int t = 0; t < nt; t++) {
+		__m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
 
-		l = _mm512_and_si512(u % 4 < 2 ? l : _mm512_srli_epi16(l, 4), low);
-		h = u % 4 == 0 ? _mm512_slli_epi16(h, 4) :
-		    u % 4 == 1 ? _mm512_slli_epi16(h, 2) :
-		    u % 4 == 2 ? h : _mm512_srli_epi16(h, 2);
-		v[j] = _mm512_or_si512(l, _mm512_and_si512(h, high));
+		for (int j = 0; j < 4; j++) {
+			even = dot(even, v[j], q + t * xs, j);
+			odd = dot(odd, v[j + 4], q + t * xs, j + 4);
+		}
+		sum[t] = scaled(sum[t], even, odd, scales);
 	}
 }
 
@@ -293,50 +362,41 @@ AVX512_INLINE void tile_q6_k(TILE_ARGS)
 {
 	const size_t od = z5_q8_256_d(k), os = z5_q8_256_s16(k);
 	__m512 acc[AVX512_TILE];
-	__m512i sum[AVX512_TILE];
+	__m512i sum[AVX512_TILE], high[LONE_GROUPS];
 
 	tile_zero(acc, ng * nt);
 	for (size_t b = 0; b < k / 256; b++) {
-		const uint8_t *wb = w + b * 52 * 64;
+		const uint8_t *wb = w + b * 52 * 64, *scales = wb + 48 * 64;
 
+		for (int g = 0; g < ng; g++)
+			high[g] = _mm512_setzero_si512();
 		for (int i = 0; i < ng * nt; i++)
 			sum[i] = _mm512_setzero_si512();
-#pragma GCC unroll 8
-		for (int u = 0; u < 8; u++) {
-			for (int g = 0; g < ng; g++) {
-				const __m512i pair = pair_i8(wb + g * gb + 48 * 64 + 32 * u);
-				const __m512i even = _mm512_srai_epi32(_mm512_slli_epi32(pair, 16), 16);
-				const __m512i odd = _mm512_srai_epi32(pair, 16);
-				__m512i v[8];
+#pragma GCC unroll 1
+		for (int i = 0; i < 4; i++) {
+			const int unit = i / 2 * 4 + i % 2;	/* of 32 columns; that of the high quads is 2 on */
+			const uint8_t *q = x + b * 256 + unit * 32, *sc = scales + unit * 32;
 
-				ahead(wb + g * gb + u * 416, 7, nt);
-				q6_k_unit(wb + g * gb, u, v);
-				for (int t = 0; t < nt; t++) {
-					const uint8_t *q = x + t * xs + b * 256 + u * 32;
-					__m512i a = _mm512_setzero_si512(), c = _mm512_setzero_si512();
-
-					for (int j = 0; j < 4; j++) {
-						a = _mm512_dpbusd_epi32(a, v[j], avx512_quad(q + 4 * j));
-						c = _mm512_dpbusd_epi32(c, v[j + 4], avx512_quad(q + 16 + 4 * j));
-					}
-					a = _mm512_add_epi32(_mm512_mullo_epi32(a, even),
-							     _mm512_mullo_epi32(c, odd));
-					sum[g * nt + t] = _mm512_add_epi32(sum[g * nt + t], a);
-				}
+			if (nt == 1) {
+				for (int g = 0; g < ng; g++)
+					lone_q6_k(wb + g * gb, i, q, sc + g * gb, &sum[g], &high[g]);
+			} else {
+				many_q6_k(wb, i, q, xs, pair_i8(sc), sum, nt, false);
+				many_q6_k(wb, i, q + 64, xs, pair_i8(sc + 64), sum, nt, true);
 			}
 		}
 		for (int i = 0; i < ng * nt; i++) {
 			const int g = i / nt, t = i % nt;
-			const uint8_t *xt = x + t * xs, *wg = wb + g * gb;
-			const __m512 dw = avx512_halves(w + g * gb + k / 256 * 52 * 64 + 32 * b);
-			const __m512 dx = _mm512_set1_ps(*(const alias_f32 *)(xt + od + 4 * b));
+			const uint8_t *xt = x + t * xs;
 			__m512i bias = _mm512_setzero_si512();
 
 			for (int p = 0; p < 8; p++)
-				bias = _mm512_dpwssd_epi32(bias, pair_i8(wg + 48 * 64 + 32 * p),
+				bias = _mm512_dpwssd_epi32(bias, pair_i8(scales + g * gb + 32 * p),
 							   avx512_quad(xt + os + 32 * b + 4 * p));
-			bias = _mm512_sub_epi32(sum[i], _mm512_slli_epi32(bias, 5));
-			acc[i] = _mm512_fmadd_ps(_mm512_mul_ps(dw, dx), _mm512_cvtepi32_ps(bias), acc[i]);
+			sum[i] = _mm512_sub_epi32(sum[i], _mm512_slli_epi32(bias, 5));
+			if (nt == 1)
+				sum[i] = _mm512_add_epi32(sum[i], _mm512_srai_epi32(high[g], 2));
+			acc[i] = block(acc[i], w + g * gb + k / 256 * 52 * 64 + 32 * b, scale_of(xt, od + 4 * b), sum[i]);
 		}
 	}
 	tile_store(y, ys, acc, ng, nt);

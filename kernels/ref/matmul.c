@@ -251,16 +251,11 @@ static float dot_q6_k(const uint8_t *o, unsigned int r, size_t k, const void *x)
 	for (size_t b = 0; b < k / 256; b++, o += 52 * 64, q += 256) {
 		int32_t sum = 0;
 
-		for (int s = 0; s < 16; s++) {
+		for (unsigned int s = 0; s < 16; s++) {
 			int32_t dot = 0;
 
-			for (int i = s * 16; i < s * 16 + 16; i++) {
-				int h = i / 128, j = i % 128 / 4;
-				int lo = o[(16 * h + j % 16) * 64 + 4 * r + i % 4] >> (j / 16 * 4) & 15;
-				int hi = o[(32 + 8 * h + j % 8) * 64 + 4 * r + i % 4] >> (j / 8 * 2) & 3;
-
-				dot += ((hi << 4 | lo) - 32) * q[i];
-			}
+			for (unsigned int i = s * 16; i < s * 16 + 16; i++)
+				dot += (get_six(o, r, i) - 32) * q[i];
 			sum += (int8_t)o[48 * 64 + s / 2 * 32 + 2 * r + s % 2] * dot;
 		}
 		acc = fmaf(z5_f16(half_at(d, b * 16 + r)) * dx[b], (float)sum, acc);

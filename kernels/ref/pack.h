@@ -83,6 +83,16 @@ static inline int get_three(const uint8_t *o, unsigned int r, unsigned int i)
 	return p < 2 ? two | third << 2 : two << 1 | third;
 }
 
+/* Q6_K's weight + 32 for column i of a block, from the lines of row r. */
+static inline int get_six(const uint8_t *o, unsigned int r, unsigned int i)
+{
+	unsigned int h = i / 128, j = i % 128 / 4, at = 4 * r + i % 4;
+	uint8_t q = o[(16 * h + j % 16) * 64 + at];
+	int more = o[(32 + 8 * h + j % 8) * 64 + at] >> j % 16 / 8 * 4;
+
+	return j < 16 ? (more >> 2 & 3) << 4 | (q & 15) : q >> 4 << 2 | (more & 3);
+}
+
 /* The three functions of struct z5_type_ops for types that have a file of their own. */
 #define Z5_PACKED(name)								\
 size_t z5_group_##name(size_t k);						\

@@ -245,6 +245,24 @@ size_t z5_group_q6_k(size_t k)
 	return k / 256 * Q6_K_BLOCK + Z5_ALIGN64(k / 256 * 32);
 }
 
+/* Columns l, l + 32 (low nibbles), l + 64 and l + 96 (high) of a half share a byte of high bits. */
+static void pack_six(uint8_t *o, const uint8_t *s, unsigned int r)
+{
+	for (unsigned int i = 0; i < 64; i++) {
+		unsigned int h = i / 32, l = i % 32, high = s[128 + i];
+		uint8_t *more = o + (32 + 8 * h + l / 4) * 64 + 4 * r + l % 4;
+
+		*more = 0;
+		for (unsigned int p = 0; p < 2; p++, high >>= 2) {
+			uint8_t q = s[64 * h + 32 * p + l];
+			unsigned int lo = (q & 15) | (high & 3) << 4, hi = q >> 4 | (high >> 4 & 3) << 4;
+
+			o[(16 * h + 8 * p + l / 4) * 64 + 4 * r + l % 4] = (uint8_t)((lo & 15) | hi >> 2 << 4);
+			*more |= (uint8_t)((lo >> 4 << 2 | (hi & 3)) << 4 * p);
+		}
+	}
+}
+
 void z5_pack_q6_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 {
 	size_t nb = k / 256;
@@ -258,8 +276,7 @@ void z5_pack_q6_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 		uint8_t *o = dst;
 
 		for (size_t b = 0; b < nb; b++, s += 210, o += Q6_K_BLOCK) {
-			spread(o, s, r, 32, 0);
-			spread(o + 32 * 64, s + 128, r, 16, 0);
+			pack_six(o, s, r);
 			for (int p = 0; p < 8; p++)
 				memcpy(o + 48 * 64 + 32 * p + 2 * r, s + 192 + 2 * p, 2);
 			memcpy(d + b * 32 + 2 * r, s + 208, 2);
@@ -275,12 +292,9 @@ void z5_row_q6_k(float *dst, const void *w, size_t row, size_t k)
 
 	for (size_t b = 0; b < k / 256; b++, o += Q6_K_BLOCK, d += 32, dst += 256) {
 		for (unsigned int i = 0; i < 256; i++) {
-			unsigned int h = i / 128, j = i % 128 / 4;
-			int lo = o[(16 * h + j % 16) * 64 + 4 * r + i % 4] >> (j / 16 * 4) & 15;
-			int hi = o[(32 + 8 * h + j % 8) * 64 + 4 * r + i % 4] >> (j / 8 * 2) & 3;
 			int sc = (int8_t)o[48 * 64 + i / 32 * 32 + 2 * r + i / 16 % 2];
 
-			dst[i] = z5_f16(load16(d)) * (float)sc * (float)((hi << 4 | lo) - 32);
+			dst[i] = z5_f16(load16(d)) * (float)sc * (float)(get_six(o, r, i) - 32);
 		}
 	}
 }

@@ -73,6 +73,16 @@ const char *shape_name(enum shape shape);
  */
 size_t differ(const float *a, const float *b, size_t n);
 
+/*
+ * The longest row of a matrix. Under a sanitizer the definition takes ten times as long, and what a sanitizer finds, it
+ * finds in two blocks.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#define LONGEST_ROW ((size_t)512)
+#else
+#define LONGEST_ROW ((size_t)2048)
+#endif
+
 /* ---- parts ---- */
 
 /* Weight i of a block that has a grid, without its scale d, the half whose bits go to *d. */

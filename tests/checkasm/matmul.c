@@ -381,7 +381,7 @@ static bool all_same(const struct level *l, enum z5_type type)
 
 	for (size_t i = 0; i < n_k; i++) {
 		c.k = floats ? float_k[i] : blocks[i] * z5_types[type].block;
-		if (c.k > 2048)
+		if (c.k > LONGEST_ROW)
 			continue;
 		for (c.weights = 0; c.weights < N_WEIGHT_SHAPES; c.weights++) {
 			for (c.act = 0; c.act < N_ACT_SHAPES; c.act++) {
