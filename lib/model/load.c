@@ -223,11 +223,12 @@ int z5_bind_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, ui
 	if (ret < 0)
 		return ret;
 	/* the matrices may also lie in two dimensions, one below the other */
-	if (it.t->ne[2] != 1 || n == 1 || it.t->ne[1] != rows * n) {
+	if (it.t->ne[2] == 1 && it.t->ne[1] == rows * n)
+		ret = loader_shape(ld, it.t, k, rows * n);
+	else
 		ret = loader_shape3(ld, it.t, k, rows, n);
-		if (ret)
-			return ret;
-	}
+	if (ret)
+		return ret;
 	it.to = it.ops;
 	return loader_stack(ld, s, role, n, used, &it, rows);
 }

@@ -76,6 +76,19 @@ static bool reshape(const char *name, int d, uint64_t n0, uint64_t n1)
 	return p;
 }
 
+/* Three dimensions become two and another type; the bytes have to stay as many. */
+static bool flatten(const char *name, uint64_t n0, uint64_t n1, uint32_t type)
+{
+	uint8_t *p = behind(name);
+
+	if (p && reshape(name, 0, n0, n1)) {
+		memset(p + 20, 0, 8);
+		p[20] = 1;
+		memcpy(p + 28, &type, 4);
+	}
+	return p;
+}
+
 static bool rename_tensor(const char *name)
 {
 	uint8_t *p = behind(name);
@@ -228,6 +241,9 @@ static void check_tensors(void)
 	refused(reshape("blk.1.ffn_up_exps.weight", 0, 20, 32), "tensor blk.1.ffn_up_exps.weight has shape");
 	base(V3);
 	refused(reshape("blk.1.attn_k_b.weight", 1, 2, 32), "tensor blk.1.attn_k_b.weight has shape");
+	/* experts one below the other, of half as many columns that are twice as wide */
+	base(MIXTRAL);
+	refused(flatten("blk.0.ffn_down_exps.weight", 12, 32 * 4, 0), "tensor blk.0.ffn_down_exps.weight has shape");
 	base(PARTS);
 	refused(reshape("blk.0.ffn_down.3.weight", 0, 64, 32), "tensor blk.0.ffn_down.3.weight has shape 64 x 32");
 }
