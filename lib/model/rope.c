@@ -103,8 +103,11 @@ double z5_rope_angles(const struct z5_rope *r, enum z5_rope_set set, const float
 			kept = yarn_kept(r, base, i);
 		angle[i] = a * (squeeze * (1 - kept) + kept);
 	}
-	if (!r->stretched[set] || (r->type == Z5_ROPE_LINEAR))
+	if (!r->stretched[set])
 		return 1;
+	/* files of phi 3 with LongRoPE name no type, only what it makes of the magnitude */
+	if (r->type == Z5_ROPE_LINEAR)
+		return given;
 	if (r->type == Z5_ROPE_LONGROPE) {
 		double longer = (double)r->n_ctx_train / r->n_ctx_orig;
 

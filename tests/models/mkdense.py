@@ -34,7 +34,8 @@ MODELS = {
                              keys={'attention.sliding_window': 33, 'rope.scaling.type': 'longrope',
                                    'rope.scaling.original_context_length': 256}),
     'small-phi3-long': dict(seed=5, arch='phi3', layers=2, has='fused longrope', head=16, rot=12,
-                            keys={'rope.scaling.type': 'longrope', 'rope.scaling.original_context_length': 32,
+                            # published files look like this: no rope.scaling.type
+                            keys={'rope.scaling.original_context_length': 32,
                                   'rope.scaling.attn_factor': math.sqrt(1 + math.log(8) / math.log(32))}),
     'small-olmo2':     dict(seed=6, arch='olmo2', layers=2, has='untied post wide nopre'),
     'small-granite':   dict(seed=7, arch='granite', layers=2,

@@ -19,6 +19,8 @@ def rotary(s, T, base, stretch=True):
     n = s.key('rope.dimension_count', s.head_dim())
     f = base ** (-torch.arange(0, n, 2, dtype=torch.float64) / n)
     kind, factor, magnitude = s.key('rope.scaling.type', 'none'), s.key('rope.scaling.factor', 1.0), 1.0
+    if 'rope_factors_long.weight' in s.w:                    # converters do not name the type
+        kind = 'longrope'
     if stretch and kind == 'linear':
         f = f / factor
     elif stretch and kind == 'yarn':
