@@ -523,7 +523,7 @@ struct zen5rt_quantize_info {
  * `out` appears when it is complete, on the disk, and has been read back and compared with `in`; until then it is a
  * nameless or hidden file in the same directory. A process that has SIGXFSZ not ignored dies of a file size limit.
  *
- * -EINVAL for unknown types, patterns, files that are malformed or in parts, NaN or infinite weights, or a result
+ * -EINVAL for unknown types, patterns, malformed files, NaN or infinite weights, or a result
  * that differs from the input more than its type can explain; -EPERM if the input is quantized already; -EEXIST;
  * -ENOSPC and other errno of reading and writing; -ENOMEM; -ECANCELED. info may be NULL; it is filled on success.
  */

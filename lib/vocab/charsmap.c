@@ -22,7 +22,7 @@ int z5_charsmap_read(struct z5_charsmap *m, const uint8_t *p, size_t n)
 	n -= sizeof(size);
 	if (size >= n || size % 4)
 		return -EINVAL;
-	m->unit = malloc(size + 4);
+	m->unit = malloc((size_t)size + 4);
 	m->text = malloc(n - size + 1);
 	if (!m->unit || !m->text) {
 		z5_charsmap_free(m);
