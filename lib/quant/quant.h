@@ -50,6 +50,13 @@ void z5_quant_q5_k(uint8_t *dst, const float *x, const float *w, size_t k);
 void z5_quant_q6_k(uint8_t *dst, const float *x, const float *w, size_t k);
 void z5_quant_iq4_nl(uint8_t *dst, const float *x, const float *w, size_t k);
 void z5_quant_iq4_xs(uint8_t *dst, const float *x, const float *w, size_t k);
+void z5_quant_iq3_s(uint8_t *dst, const float *x, const float *w, size_t k);
+void z5_quant_iq3_xxs(uint8_t *dst, const float *x, const float *w, size_t k);
+void z5_quant_iq2_s(uint8_t *dst, const float *x, const float *w, size_t k);
+void z5_quant_iq2_xs(uint8_t *dst, const float *x, const float *w, size_t k);
+void z5_quant_iq2_xxs(uint8_t *dst, const float *x, const float *w, size_t k);
+void z5_quant_iq1_m(uint8_t *dst, const float *x, const float *w, size_t k);
+void z5_quant_iq1_s(uint8_t *dst, const float *x, const float *w, size_t k);
 void z5_quant_mxfp4(uint8_t *dst, const float *x, const float *w, size_t k);
 
 #endif

@@ -25,6 +25,13 @@ static const struct z5_quant_type types[] = {
 	{ GGML_IQ4_NL, GGML_F16,    0.4f,  z5_quant_iq4_nl },
 	{ GGML_IQ4_XS, GGML_IQ4_NL, 0.4f,  z5_quant_iq4_xs },
 	{ GGML_MXFP4,  GGML_F16,    0.5f,  z5_quant_mxfp4 },
+	{ GGML_IQ3_S,  GGML_IQ4_NL, 0.6f,  z5_quant_iq3_s },
+	{ GGML_IQ3_XXS, GGML_IQ4_NL, 0.7f, z5_quant_iq3_xxs },
+	{ GGML_IQ2_S,  GGML_IQ4_NL, 0.9f,  z5_quant_iq2_s },
+	{ GGML_IQ2_XS, GGML_IQ4_NL, 0.9f,  z5_quant_iq2_xs },
+	{ GGML_IQ2_XXS, GGML_IQ4_NL, 0.9f, z5_quant_iq2_xxs },
+	{ GGML_IQ1_M,  GGML_IQ4_NL, 0.98f, z5_quant_iq1_m },
+	{ GGML_IQ1_S,  GGML_IQ4_NL, 0.98f, z5_quant_iq1_s },
 };
 
 const struct z5_quant_type *z5_quant_type(uint32_t ggml)

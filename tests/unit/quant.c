@@ -23,7 +23,8 @@ static const struct {
 	{ GGML_F32, 0 }, { GGML_F16, 3e-4 }, { GGML_BF16, 2e-3 }, { GGML_Q8_0, 0.0055 }, { GGML_Q4_0, 0.084 },
 	{ GGML_Q4_1, 0.072 }, { GGML_Q5_0, 0.042 }, { GGML_Q5_1, 0.0355 }, { GGML_Q2_K, 0.27 }, { GGML_Q3_K, 0.149 },
 	{ GGML_Q4_K, 0.0725 }, { GGML_Q5_K, 0.036 }, { GGML_Q6_K, 0.0175 }, { GGML_IQ4_NL, 0.076 },
-	{ GGML_IQ4_XS, 0.0765 }, { GGML_MXFP4, 0.116 },
+	{ GGML_IQ4_XS, 0.0765 }, { GGML_MXFP4, 0.116 }, { GGML_IQ3_S, 0.16 }, { GGML_IQ3_XXS, 0.2 },
+	{ GGML_IQ2_S, 0.3 }, { GGML_IQ2_XS, 0.33 }, { GGML_IQ2_XXS, 0.38 }, { GGML_IQ1_M, 0.5 }, { GGML_IQ1_S, 0.55 },
 };
 #define N_CASES (sizeof(cases) / sizeof(cases[0]))
 
@@ -83,6 +84,7 @@ static bool all_finite(const float *y)
 
 static void test_shapes(const struct z5_quant_type *q, const struct z5_type_ops *ops)
 {
+	bool points = !strncmp(ops->name, "IQ", 2) && ops->name[2] < '4';
 	const char *name = ops->name;
 	float x[K], y[K];
 
@@ -92,7 +94,9 @@ static void test_shapes(const struct z5_quant_type *q, const struct z5_type_ops 
 	for (int i = 0; i < K; i++)
 		x[i] = -0.37f;
 	round_trip(q, ops, x, NULL, y);
-	ok(relative(x, y, NULL) < 0.06, "%s: a constant is kept within 6 %%: %.2g", name, relative(x, y, NULL));
+	/* a table need not have a point with eight equal weights */
+	ok(relative(x, y, NULL) < (points ? 0.5 * q->tolerance : 0.06), "%s: a constant is kept within %g: %.2g", name,
+	   points ? 0.5 * q->tolerance : 0.06, relative(x, y, NULL));
 	for (int i = 0; i < K; i++)
 		x[i] = -(float)(0.5 + uniform());
 	round_trip(q, ops, x, NULL, y);
@@ -102,7 +106,7 @@ static void test_shapes(const struct z5_quant_type *q, const struct z5_type_ops 
 		x[i] = 0.01f * normal();
 	x[K / 2 + 5] = 3000;
 	round_trip(q, ops, x, NULL, y);
-	ok(all_finite(y) && fabsf(y[K / 2 + 5] - 3000) < 310, "%s: one value 300,000 times the others: %g", name,
+	ok(all_finite(y) && fabsf(y[K / 2 + 5] - 3000) < (points ? 3000 * q->tolerance : 310), "%s: one value 300,000 times the others: %g", name,
 	   (double)y[K / 2 + 5]);
 	for (int i = 0; i < K; i++)
 		x[i] = z5_bits_f32((uint32_t)(uniform() * 8388608.0) | (uint32_t)(i & 1) << 31);
