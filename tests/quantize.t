@@ -167,6 +167,39 @@ is(types('Q4_0 --output-tensor-type F16'), 'F16 Q4_0 Q4_0 F32', '--output-tensor
 is(types("Q4_0 --tensor-type 'blk\\.(1|2)\\.ffn=Q8_0' --tensor-type 'ffn=Q6_K'"), 'Q6_K Q4_0 Q8_0 F32',
    '--tensor-type: the first that fits');
 
+# Mixes: for each the types of every layer, as llama-quantize 0.7.0 says for 16 layers of three shapes.
+sub pair_u32 { [$_[0], 4, pack 'L<', $_[1]] }
+my $mixes = decode_json(do { open my $f, '<', 'tests/quantize/mixes.json' or die; local $/; <$f> });
+for my $shape (sort keys %$mixes) {
+	my $kv = $shape =~ /kv2/ ? 2 : 8;
+	my $experts = $shape eq 'experts8';
+	my $zeros = sub { my ($n, @ne) = (1, @_); $n *= $_ for @ne; return [@ne], "\0" x (2 * $n) };
+	my @tensors = map { ["$_.weight", 1, $zeros->(256, 2)] } qw(token_embd output);
+	for my $i (0 .. 15) {
+		push @tensors, map { ["blk.$i.$_.weight", 1, $zeros->(256, 2)] } qw(attn_q attn_k attn_v attn_output);
+		push @tensors, map { ["blk.$i.ffn_$_" . ($experts ? '_exps' : '') . '.weight', 1, $zeros->(256, 2, $experts ? 8 : ())] }
+			qw(gate up down);
+	}
+	gguf("$dir/mix.gguf", [['general.architecture', 8, pack 'Q<a*', 5, 'llama'], pair_u32('llama.block_count', 16),
+	     pair_u32('llama.attention.head_count', 8), pair_u32('llama.attention.head_count_kv', $kv),
+	     $experts ? pair_u32('llama.expert_count', 8) : ()], @tensors);
+	my @wrong;
+	for my $mix (sort keys %{$mixes->{$shape}}) {
+		my (undef, $o) = sh("$quantize --dry-run --json $dir/mix.gguf $mix");
+		my %got = map { $_->{name} => $_->{to} } @{(eval { decode_json($o) } // {})->{tensors}};
+		my $want = $mixes->{$shape}{$mix};
+		for my $role (keys %$want) {
+			my @want = split / /, $want->{$role};
+			my @names = $role =~ /weight/ ? $role : map { "blk.$_.$role.weight" } 0 .. 15;
+			@want = (@want) x @names if @want == 1;
+			push @wrong, map { "$mix $names[$_]: " . ($got{$names[$_]} // '?') . " for $want[$_]" }
+				grep { ($got{$names[$_]} // '') ne $want[$_] } 0 .. $#names;
+		}
+	}
+	ok(!@wrong, "the mixes are those of llama-quantize: $shape") or diag join "\n", @wrong[0 .. ($#wrong < 9 ? $#wrong : 9)];
+}
+unlink "$dir/mix.gguf";
+
 # rows that fill no block
 sub floats { pack 'f<*', map { sin($_ * 0.7) } 1 .. $_[0] }
 gguf("$dir/rows.gguf", [], ['blk.0.attn_q.weight', 0, [32, 16], floats(512)], ['blk.0.attn_k.weight', 0, [40, 4], floats(160)],
@@ -229,9 +262,9 @@ for (['NaN', pack('L<', 0x7fc00000), 'Q8_0', qr/'a.weight': row 1, column 8 is N
 	gguf("$dir/bad.gguf", [], ['a.weight', 0, [32, 2], $data]);
 	refused("$quantize $dir/bad.gguf $dir/o.gguf $type", 1, $like, "weights with $what");
 }
-gguf("$dir/bad.gguf", [], ['a.weight', 0, [32, 1], floats(32)], ['a_norm.weight', 0, [32], floats(31) . pack 'L<', 0x7fc00000]);
+gguf("$dir/bad.gguf", [], ['a.weight', 0, [32, 2], floats(64)], ['a_norm.weight', 0, [32], floats(31) . pack 'L<', 0x7fc00000]);
 refused("$quantize $dir/bad.gguf $dir/o.gguf Q8_0", 1, qr/'a_norm.weight': value 31 is NaN/, 'a norm with a NaN');
-gguf("$dir/bad.gguf", [], ['a.weight', 0, [32, 1], pack 'f<*', (1e-9) x 32]);
+gguf("$dir/bad.gguf", [], ['a.weight', 0, [32, 2], pack 'f<*', (1e-9) x 64]);
 refused("$quantize $dir/bad.gguf $dir/o.gguf F16", 1, qr/differs from the input by 1 of its size/, 'weights that vanish in F16');
 unlink "$dir/bad.gguf";
 

@@ -113,7 +113,9 @@ enum when {
 #define LOW2S	(M(IQ2_S) | M(IQ2_M))
 #define LOW	(LOW1 | LOW2X | LOW2S)
 #define REST	(~LOW)
-#define Q8_0_8	(M(Q2_K) | M(IQ3_XS) | M(IQ3_XXS) | M(Q3_K_S) | M(Q3_K_M) | M(IQ4_NL) | M(Q4_K_S) | M(Q4_K_M) | \
+/* What the mix is named after. */
+#define BASE	UINT32_MAX
+#define OUT_8	(M(Q2_K) | M(IQ3_XS) | M(IQ3_XXS) | M(Q3_K_S) | M(Q3_K_M) | M(IQ4_NL) | M(Q4_K_S) | M(Q4_K_M) | \
 		 M(IQ3_S) | M(IQ3_M) | M(IQ4_XS))
 
 static const struct {
@@ -174,7 +176,8 @@ static const struct {
 	{ M(Q4_0),			FFN_DOWN, IMATRIX_EIGHTH, GGML_Q4_1 },
 	{ M(Q5_0),			FFN_DOWN, IMATRIX_EIGHTH, GGML_Q5_1 },
 
-	{ Q8_0_8,			ATTN_OUT, EXPERTS8,	GGML_Q5_K },
+	{ OUT_8,			ATTN_OUT, EXPERTS8,	GGML_Q5_K },
+	{ REST,				ATTN_OUT, EXPERTS8,	BASE },
 	{ M(Q2_K),			ATTN_OUT, ALWAYS,	GGML_Q3_K },
 	{ M(IQ3_XXS),			ATTN_OUT, ALWAYS,	GGML_IQ3_S },
 	{ M(Q3_K_M) | M(IQ3_M),		ATTN_OUT, ALWAYS,	GGML_Q4_K },
@@ -291,7 +294,7 @@ static uint32_t by_rule(const struct planner *pl, const struct gguf_tensor *t, e
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (rules[i].mixes & M(pl->mix) && rules[i].role == role &&
 		    holds(pl, rules[i].when, t, pl->n[role])) {
-			type = rules[i].type;
+			type = rules[i].type == BASE ? base : rules[i].type;
 			break;
 		}
 	/* with 80 layers attn_v is small beside the rest (llama 2 70B) */
@@ -300,12 +303,12 @@ static uint32_t by_rule(const struct planner *pl, const struct gguf_tensor *t, e
 	return type;
 }
 
-/* Is it one of those that a type is chosen for at all? */
+/* Is it one of those that a type is chosen for at all? Vectors are not, however many dimensions of 1 they have. */
 static bool is_weight(const struct planner *pl, const struct gguf_tensor *t)
 {
 	size_t len = strlen(t->name);
 
-	if (t->n_dims < 2 || len < 6 || strcmp(t->name + len - 6, "weight"))
+	if (t->ne[1] * t->ne[2] * t->ne[3] < 2 || len < 6 || strcmp(t->name + len - 6, "weight"))
 		return false;
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		if (strstr(t->name, kept[i]))
@@ -460,7 +463,8 @@ static int prepare(struct planner *pl)
 	pl->gqa = heads && kv ? heads / kv : 1;
 	pl->tied = !gguf_find_tensor(pl->g, "output.weight");
 	for (size_t i = 0; i < gguf_n_tensors(pl->g); i++)
-		pl->n[role_of(gguf_tensor(pl->g, i)->name)]++;
+		if (is_weight(pl, gguf_tensor(pl->g, i)))
+			pl->n[role_of(gguf_tensor(pl->g, i)->name)]++;
 	pl->over = calloc(pl->p->n_overrides + 1, sizeof(*pl->over));
 	pl->match = pcre2_match_data_create(1, NULL);
 	if (!pl->over || !pl->match)
