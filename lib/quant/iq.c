@@ -277,7 +277,27 @@ struct block {
 	uint8_t sc[16];
 	struct unit unit[16];
 	float error;
+	double ux, uu;			/* sums of w x u and w u u: x ~ d u */
 };
+
+/*
+ * The least squares make a block smaller than it is, and products with it as well: of x the part rho^2 = (w x u)^2 /
+ * (w u u)(w x x) is met, 0.8 in IQ1. A scale larger by 1 / rho keeps the size, one larger by 1 / rho^2 the product with x
+ * itself; halfway between them costs little more squared error than the smallest, and brings a model nearer to what it said.
+ */
+static void undo_shrinking(struct block *b, const float *x, const float *w)
+{
+	double xx = 0, d, more;
+
+	if (!(b->ux > 0 && b->uu > 0))
+		return;
+	for (int i = 0; i < 256; i++)
+		xx += (double)w[i] * x[i] * x[i];
+	d = b->ux / b->uu;
+	more = __builtin_sqrt(__builtin_sqrt(xx / b->uu) * (xx / b->ux)) / d;
+	/* beyond, the block is nothing like x, and larger would be worse */
+	b->d = (float)(d * (more < 1.7 ? more : 1.7));
+}
 
 Z5_INLINE void fit_block(struct block *out, const struct shape *s, const float *x, const float *w, unsigned int dim)
 {
@@ -290,10 +310,9 @@ Z5_INLINE void fit_block(struct block *out, const struct shape *s, const float *
 	}
 	d /= s->c * (float)(2 * s->most + 1);
 	for (int round = 0; round < ROUNDS; round++) {
-		double ux = 0, uu = 0;
-
 		b.d = z5_f16(z5_to_f16(d));
 		b.error = 0;
+		b.ux = b.uu = 0;
 		for (unsigned int j = 0; j < s->n; j++) {
 			float ratio = b.d > 0 ? ideal[j] / (b.d * s->c) : 0;
 			int s0 = (int)z5_round(z5_clamp((ratio - 1) / 2, 0, (float)s->most));
@@ -315,16 +334,17 @@ Z5_INLINE void fit_block(struct block *out, const struct shape *s, const float *
 				}
 			}
 			b.error += b.unit[j].error;
-			ux += (double)b.unit[j].xq * s->c * (2 * b.sc[j] + 1);
-			uu += (double)b.unit[j].qq * (s->c * (2 * b.sc[j] + 1)) * (s->c * (2 * b.sc[j] + 1));
+			b.ux += (double)b.unit[j].xq * s->c * (2 * b.sc[j] + 1);
+			b.uu += (double)b.unit[j].qq * (s->c * (2 * b.sc[j] + 1)) * (s->c * (2 * b.sc[j] + 1));
 		}
 		if (round && !(b.error < out->error))
 			break;
 		*out = b;
-		if (!(uu > 0 && ux > 0))
+		if (!(b.uu > 0 && b.ux > 0))
 			break;
-		d = (float)(ux / uu);
+		d = (float)(b.ux / b.uu);
 	}
+	undo_shrinking(out, x, w);
 }
 
 /*

@@ -23,8 +23,9 @@ static const struct {
 	{ GGML_F32, 0 }, { GGML_F16, 3e-4 }, { GGML_BF16, 2e-3 }, { GGML_Q8_0, 0.0055 }, { GGML_Q4_0, 0.084 },
 	{ GGML_Q4_1, 0.072 }, { GGML_Q5_0, 0.042 }, { GGML_Q5_1, 0.0355 }, { GGML_Q2_K, 0.27 }, { GGML_Q3_K, 0.149 },
 	{ GGML_Q4_K, 0.0725 }, { GGML_Q5_K, 0.036 }, { GGML_Q6_K, 0.0175 }, { GGML_IQ4_NL, 0.076 },
-	{ GGML_IQ4_XS, 0.0765 }, { GGML_MXFP4, 0.116 }, { GGML_IQ3_S, 0.16 }, { GGML_IQ3_XXS, 0.2 },
-	{ GGML_IQ2_S, 0.3 }, { GGML_IQ2_XS, 0.33 }, { GGML_IQ2_XXS, 0.38 }, { GGML_IQ1_M, 0.5 }, { GGML_IQ1_S, 0.55 },
+	{ GGML_IQ4_XS, 0.0765 }, { GGML_MXFP4, 0.116 }, { GGML_IQ3_S, 0.134 }, { GGML_IQ3_XXS, 0.187 },
+	{ GGML_IQ2_S, 0.251 }, { GGML_IQ2_XS, 0.305 }, { GGML_IQ2_XXS, 0.356 }, { GGML_IQ1_M, 0.45 },
+	{ GGML_IQ1_S, 0.49 },
 };
 #define N_CASES (sizeof(cases) / sizeof(cases[0]))
 
