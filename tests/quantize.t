@@ -255,6 +255,18 @@ link $f32, "$dir/link.gguf";
 refused("$quantize $f32 $dir/link.gguf Q4_0 --force", 1, qr/is the input itself/, 'the input by another name');
 refused("$quantize $dir/rows.gguf $dir/im.dat Q8_0 --force --imatrix $dir/im.dat", 1, qr/importance matrix/, 'the importance matrix as output');
 refused("$quantize $f32 /dev/full Q4_0 --force", 1, qr/no ordinary file/, 'a device as output');
+refused("$quantize $f32 '' Q4_0", 1, qr/empty/, 'an output without a name');
+refused("$quantize $f32 - Q4_0", 64, qr/standard output: name a file/, 'standard output as output');
+refused("$quantize $f32 $dir/@{['n' x 300]} Q4_0", 1, qr/name too long/, 'an output whose name is too long');
+symlink 'nothing.gguf', "$dir/dangling.gguf";
+refused("$quantize $f32 $dir/dangling.gguf Q4_0", 1, qr/already.*--force/, 'a link to nothing as output');
+refused("$quantize $f32 $dir/o.gguf Q4_0 >/dev/full", 1, qr/standard output: No space/, 'lines that the disk does not take');
+{
+	local $^F = 9;
+	pipe my $reader, my $writer or die;
+	close $reader;
+	refused("$quantize $f32 $dir/o.gguf Q4_0 >&" . fileno $writer, 1, qr/standard output: Broken pipe/, 'a reader who has gone');
+}
 refused("$quantize $f32 $dir/no/such/o.gguf Q4_0", 1, qr/No such file/, 'a directory that is not there');
 gguf("$dir/part.gguf", [['split.count', 2, pack 'S<', 3], ['split.no', 2, pack 'S<', 1]], ['a.weight', 0, [32, 1], floats(32)]);
 refused("$quantize $dir/part.gguf $dir/o.gguf Q8_0", 1, qr/part 2 of a model in 3 parts: name the first/, 'one part of a model');

@@ -89,6 +89,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->in = v[0];
 		a->out = n == 3 ? v[1] : NULL;
 		a->p.type = v[n - 1];
+		if (a->out && !strcmp(a->out, "-"))
+			argp_error(state, "OUT cannot be standard output: name a file");
 		break;
 	}
 	case ARGP_KEY_NO_ARGS:
@@ -133,6 +135,7 @@ struct report {
 	const struct args *a;
 	struct watch *watch;
 	json_t *tensors;
+	int output_error;	/* errno of standard output; 0: it takes the lines */
 };
 
 static int print_tensor(const struct zen5rt_quantize_tensor *t)
@@ -160,8 +163,12 @@ static int on_tensor(void *user, const struct zen5rt_quantize_tensor *t)
 	watch_clear(r->watch);
 	if (interrupted)
 		return 1;
-	if (!r->a->json)
-		return r->a->quiet ? 0 : print_tensor(t);
+	if (!r->a->json) {
+		if (r->a->quiet || !print_tensor(t))
+			return 0;
+		r->output_error = errno ? errno : EIO;
+		return 1;
+	}
 	j = json_pack("{s:s,s:s,s:s,s:[I,I,I,I],s:I,s:I,s:b,s:b}", "name", t->name, "from", t->from, "to", t->to, "ne",
 		      (json_int_t)t->ne[0], (json_int_t)t->ne[1], (json_int_t)t->ne[2], (json_int_t)t->ne[3],
 		      "bytes_from", (json_int_t)t->bytes_from, "bytes_to", (json_int_t)t->bytes_to, "narrow", t->narrow,
@@ -216,8 +223,9 @@ int main(int argc, char **argv)
 
 	zen5rt_quantize_params_init(&a.p);
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
-	/* too large a file is an error to report, not a reason to die */
+	/* too large a file and a reader who leaves are errors to report, not reasons to die */
 	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
 	watch_interrupts();
 	zen5rt_params_init(&rp);
 	rp.n_threads = (unsigned int)a.threads;
@@ -232,6 +240,8 @@ int main(int argc, char **argv)
 	watch_clear(&watch);
 	if (ret == -ECANCELED && interrupted)
 		return 130;
+	if (ret && report.output_error)
+		die("standard output: %s", strerror(report.output_error));
 	if (ret)
 		die("%s%s", err.message, ret == -EEXIST ? "; --force replaces it" :
 		    ret == -EPERM ? "; --allow-requantize takes it all the same" : "");

@@ -69,11 +69,18 @@ int z5_tmpfile_open(struct z5_tmpfile *t, const char *path, uint64_t size, bool 
 	int ret;
 
 	*t = (struct z5_tmpfile){ .fd = -1, .path = path, .replace = replace };
+	/* a name that cannot be given is to be known before the work, not after it */
+	if (!*path)
+		return z5_fail(err, -EINVAL, "the result has no name: an empty one cannot be given");
 	if (!stat(path, &st)) {
 		if (!S_ISREG(st.st_mode))
 			return z5_fail(err, -EINVAL, "%s: is there and no ordinary file", path);
 		if (!replace)
 			return z5_fail(err, -EEXIST, "%s: is there already", path);
+	} else if (errno != ENOENT) {
+		return fail(t, "cannot be a name for the result", err);
+	} else if (!replace && !lstat(path, &st)) {
+		return z5_fail(err, -EEXIST, "%s: is there already, a link to nothing", path);
 	}
 	ret = create(t, err);
 	if (ret)
