@@ -95,6 +95,8 @@ fails("$run $model -p x -t 0", 64, qr/-t 0/, 'no threads');
 fails("$run $model -p x --temp nan", 64, qr/--temp nan/, 'a temperature that is no number');
 fails("$run $model -p x -n 12x", 64, qr/-n 12x/, 'a number with a tail');
 fails("$run -p x", 64, qr/MODEL/, 'no model');
+fails("$run $model -p x -f tests/run", 64, qr/-p, -f and --tokens: one/, 'two prompts');
+fails("$run $model -p x --tokens 1,2", 64, qr/-p, -f and --tokens: one/, 'a text and ids');
 fails("$run $model $model -p x", 64, qr/more than one model/, 'two models');
 fails("$run $model -p x -c 1000000000 -n 1", 1, qr/KV cache.*(GiB|memory)/, 'a context that does not fit into memory');
 fails("ulimit -v 65536; $run $model -p x -n 1 -c 100000", 1, qr/zen5-run: /, 'no address space');

@@ -151,6 +151,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!a->model)
 			argp_error(state, "which model? zen5-run MODEL.gguf");
+		if (!!a->prompt + !!a->prompt_file + !!a->tokens > 1)
+			argp_error(state, "-p, -f and --tokens: one of them");
 		if (a->ignore_eos && has_grammar(a))
 			argp_error(state, "--ignore-eos with a grammar: the answer ends where the grammar does");
 		if ((a->system || a->chat_template) && a->chat == CHAT_AUTO)
