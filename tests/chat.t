@@ -65,6 +65,8 @@ ok(@{$k->{prompt_tokens}} > @{$j->{prompt_tokens}}, '--system is part of the pro
 ok($rc == 0 && $out =~ /\A\Q$answer\E.+\n\z/ && $err eq '', 'each line of a pipe is a turn, empty ones are none')
 	or diag "$rc $out $err";
 my ($two) = $out =~ /\A\Q$answer\E(.+\n)\z/;
+($rc, $out, $err) = sh("printf 'Tell me a story.\\n' | $run $model @chat -n 24 --explain");
+ok($rc == 0 && $out eq $answer && $err =~ /^level: .*^decode: /ms, '--explain tells of a conversation when it is over') or diag "$rc $err";
 ($rc, $out) = sh("$run $model @chat </dev/null");
 ok($rc == 0 && $out eq '', 'no turn at all');
 (undef, $out) = sh("$run $model -p 'Once upon a time' --temp 0 -n 8 </dev/null");

@@ -116,11 +116,16 @@ static int evaluate(struct zen5rt_sampler *smp, struct run *r)
 	return ret;
 }
 
+static void measure_bandwidth(struct run *r)
+{
+	r->have_bandwidth = !zen5rt_read_bandwidth(r->rt, &r->bandwidth, NULL);
+}
+
 /* What the run tells when it is over. */
 static void report(const struct options *o, struct run *r, const char *kept, size_t kept_len)
 {
-	if (o->explain && !zen5rt_read_bandwidth(r->rt, &r->bandwidth, NULL))
-		r->have_bandwidth = true;
+	if (o->explain)
+		measure_bandwidth(r);
 	if (o->json) {
 		print_json(r, kept, kept_len, o->explain);
 	} else {
@@ -264,6 +269,10 @@ static int converse(const struct options *o, struct run *r, const char *text, si
 		ret = interrupted ? 130 : 0;
 	} else {
 		ret = repl(&c);
+		if (o->explain) {
+			measure_bandwidth(r);
+			explain(r);
+		}
 	}
 	free(kept.text);
 	converse_free(&c);
