@@ -191,15 +191,42 @@ static int schema_ref(struct z5_schema *s, const json_t *schema, struct z5_buf *
 
 /* ---- values ---- */
 
+/*
+ * -ENOMEM, or -EINVAL and at. Where memory runs out jansson 2.14 speaks of a bad token, and errno alone tells; or it drops
+ * the end of a long token and says nothing: what is read twice alike is whole.
+ */
+static int schema_load(const char *text, size_t len, size_t flags, json_t **v, json_error_t *at)
+{
+	json_t *again;
+	bool same;
+
+	errno = 0;
+	*v = json_loadb(text, len, flags, at);
+	if (!*v)
+		return errno == ENOMEM ? -ENOMEM : -EINVAL;
+	again = json_loadb(text, len, flags, at);
+	same = again && json_equal(*v, again);
+	json_decref(again);
+	if (same)
+		return 0;
+	json_decref(*v);
+	*v = NULL;
+	return -ENOMEM;
+}
+
 /* A value as it stands in the schema. */
 int z5_schema_literal(struct z5_schema *s, const json_t *v, struct z5_buf *out)
 {
 	const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
 	char *text = json_dumps(v, flags | JSON_REAL_PRECISION(15));
-	json_t *back = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+	json_t *back = NULL;
 
+	if (!text || schema_load(text, strlen(text), JSON_DECODE_ANY, &back, NULL) == -ENOMEM) {
+		free(text);
+		return z5_schema_nomem(s);
+	}
 	/* 15 digits are enough for what people write, 17 for every number */
-	if (text && (!back || !json_equal(back, v))) {
+	if (!back || !json_equal(back, v)) {
 		free(text);
 		text = json_dumps(v, flags);
 	}
@@ -485,6 +512,8 @@ static int schema_rules(struct z5_schema *s)
 	struct z5_buf body = { NULL, 0, 0, 0 };
 	int r = z5_schema_value(s, s->root, &body);
 
+	if (!r)
+		r = body.failed;
 	z5_buf_add(&s->out, "root ::= ");
 	z5_buf_bytes(&s->out, body.p ? body.p : "", body.n);
 	z5_buf_add(&s->out, "\n");
@@ -532,8 +561,10 @@ int zen5rt_grammar_from_schema(const char *text, size_t len, char **gbnf, struct
 	if (len > Z5_GRAMMAR_TEXT)
 		return z5_fail(err, -EINVAL, "a JSON schema of %zu bytes: at most %u are allowed", len,
 			       Z5_GRAMMAR_TEXT);
-	s.root = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &at);
-	if (!s.root)
+	r = schema_load(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &s.root, &at);
+	if (r == -ENOMEM)
+		return z5_schema_nomem(&s);
+	if (r)
 		return z5_fail(err, -EINVAL, "schema:%d:%d: %s", at.line, at.column, at.text);
 	s.keep = json_array();
 	r = s.keep ? schema_rules(&s) : -ENOMEM;
