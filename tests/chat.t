@@ -248,6 +248,19 @@ SKIP: {
 		expect(qr/Hello\r+\n.*\n$prompt/s, 'an answer');
 		kill TERM => $pid;
 		is(finish(), 128 + 15, 'SIGTERM ends it');
+		delete $ENV{XDG_STATE_HOME};
+		for (['no-home', 'is not made'], ['home', 'gets the history']) {
+			my ($home, $what) = @$_;
+			mkdir "$dir/home";
+			local $ENV{HOME} = "$dir/$home";
+			start("$dir/chatml.gguf", '-n', 8);
+			expect($prompt, 'a session of another home');
+			send_keys("Hello\n");
+			expect(qr/Hello\r+\n.*\n$prompt/s, 'an answer');
+			send_keys("\cD");
+			finish();
+			is(-e "$dir/$home/.local/state/zen5mem/history" ? 'home' : -e "$dir/$home" ? 'made' : 'no-home', $home, "which $what");
+		}
 	}
 	start($model);
 	is(finish(), 1, 'a model without a template does not');

@@ -98,7 +98,8 @@ static char *history_path(void)
 	/* the XDG base directory specification: a relative path is to be ignored */
 	if (state && *state == '/')
 		n = asprintf(&path, "%s/zen5mem/history", state);
-	else if (home && *home == '/')
+	/* a home that is not there is not meant to be: /nonexistent, as Debian gives to services */
+	else if (home && *home == '/' && !access(home, F_OK))
 		n = asprintf(&path, "%s/.local/state/zen5mem/history", home);
 	else
 		return NULL;
