@@ -22,7 +22,7 @@ my @targets = split ' ', $ENV{FUZZ_TARGETS} // join(' ', map { m{([^/]+)\.c$} } 
 
 # A target that has not been through so many inputs goes on until it has, however slow the machine.
 my $least = 1000;
-my @options = ('-timeout=2', '-rss_limit_mb=1024', '-malloc_limit_mb=256', '-len_control=0', '-print_final_stats=1');
+my @options = ('-timeout=20', '-rss_limit_mb=1024', '-malloc_limit_mb=256', '-len_control=0', '-print_final_stats=1');
 # The smallest models are this large; text and grammars show all that they can in less.
 my %max_len = (gguf => 131072);
 my $sanitizers = 'detect_leaks=1:quarantine_size_mb=16:allocator_may_return_null=1:abort_on_error=0';

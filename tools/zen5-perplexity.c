@@ -231,6 +231,14 @@ static void fail_eval(struct run *r, const char *message)
 	die("%s", message);
 }
 
+__attribute__((noreturn))
+static void fail_numbers(struct run *r)
+{
+	watch_clear(r->watch);
+	base_discard();
+	die("%s: the model's logits are no numbers", r->a->model);
+}
+
 /* The second half of a chunk. The first one's logits are needed by nobody, so they are not computed. */
 static bool score_chunk(struct run *r, const int32_t *tokens)
 {
@@ -252,7 +260,7 @@ static bool score_chunk(struct run *r, const int32_t *tokens)
 		ret = zen5rt_eval_all(r->s, copy + i, n, r->logits, &err);
 		for (uint32_t j = 0; j < n && !ret; j++)
 			if (!score_row(r, r->logits + (size_t)j * r->n_vocab, copy[i + j + 1]))
-				fail_eval(r, "the model's logits are no numbers");
+				fail_numbers(r);
 		i += n;
 	}
 	free(copy);

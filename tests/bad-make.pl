@@ -1,0 +1,152 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: MIT
+#
+# bad-make.pl DIR: models that nobody should send, made from the small ones of tests/golden/data, and their
+# MANIFEST.json. Sizes, counts, keys and bytes lie one at a time. "any": refused or run, both are right.
+
+use strict;
+use warnings;
+use JSON::PP;
+
+my ($dir) = @ARGV;
+die "usage: $0 DIR\n" if !defined $dir;
+my (@manifest, %seen);
+
+sub slurp
+{
+	my ($name) = @_;
+
+	open(my $f, '<:raw', "tests/golden/data/small-$name.gguf") or die "$name: $!\n";
+	return do { local $/; <$f> };
+}
+
+sub bad
+{
+	my ($file, $bytes, $expect, $reason) = @_;
+
+	open(my $f, '>:raw', "$dir/$file.gguf") or die "$dir/$file.gguf: $!\n";
+	print $f $bytes;
+	close($f) or die "$dir/$file.gguf: $!\n";
+	push @manifest, { file => "$file.gguf", expect => $expect, reason => $reason };
+}
+
+# The value of a key of a fixed size, replaced by bytes of the same length; undef if it is not there.
+sub with_key
+{
+	my ($bytes, $key, $type, $value) = @_;
+	my $at = index($bytes, pack('Q<', length $key) . $key);
+
+	return if $at < 0;
+	$at += 8 + length $key;
+	substr($bytes, $at, 4) = pack('L<', $type) if defined $type;
+	substr($bytes, $at + 4, length $value) = $value;
+	return $bytes;
+}
+
+# Dimensions, type and offset of a tensor follow its name and their count.
+sub with_tensor
+{
+	my ($bytes, $name, $at, $value) = @_;
+	my $p = index($bytes, pack('Q<', length $name) . $name);
+
+	die "no $name\n" if $p < 0;
+	substr($bytes, $p + 8 + length($name) + $at, length $value) = $value;
+	return $bytes;
+}
+
+my $llama = slurp('llama-Q8_0');
+bad('whole', $llama, 'accept', 'an undamaged file');
+
+# Cut at many places: inside the counts, keys, tokens, tensor descriptions and data.
+my $length = length $llama;
+for my $n (0 .. 4, 7, 8, 15, 16, 23, 24, 25, 31, 32, map { int($length * $_ / 24) } 1 .. 23) {
+	bad("cut-$n", substr($llama, 0, $n), 'reject', "ends after $n bytes");
+}
+bad('cut-last', substr($llama, 0, $length - 1), 'reject', 'the last byte is missing');
+
+# Counts and lengths in the header.
+for my $v (['zero', 0], ['one', 1], ['2p31', 1 << 31], ['2p32', 1 << 32], ['2p61', 1 << 61], ['2p63', '9223372036854775808'],
+	   ['max', ~0]) {
+	my $value = pack('Q<', $v->[1]);
+
+	bad("tensors-$v->[0]", substr($llama, 0, 8) . $value . substr($llama, 16), 'reject', "$v->[1] tensors");
+	bad("keys-$v->[0]", substr($llama, 0, 16) . $value . substr($llama, 24), 'reject', "$v->[1] keys");
+	bad("keylen-$v->[0]", substr($llama, 0, 24) . $value . substr($llama, 32), 'reject', "a key of $v->[1] bytes");
+	bad("dim-$v->[0]", with_tensor($llama, 'token_embd.weight', 4, $value), 'reject', "token_embd.weight is $v->[1] wide");
+	bad("rows-$v->[0]", with_tensor($llama, 'blk.0.ffn_up.weight', 12, $value), 'reject', "blk.0.ffn_up.weight has $v->[1] rows");
+	bad("offset-$v->[0]", with_tensor($llama, 'blk.0.attn_q.weight', 24, $value), 'any', "a tensor at $v->[1]");
+}
+bad("type-$_", with_tensor($llama, 'blk.0.ffn_up.weight', 20, pack('L<', $_)), 'any', "blk.0.ffn_up.weight of type $_")
+	for 4, 5, 15, 24, 30, 31, 36, 37, 40, 99, 0x7fffffff, 0xffffffff;
+bad("dims-$_", with_tensor($llama, 'blk.0.ffn_up.weight', 0, pack('L<', $_)), 'reject', "blk.0.ffn_up.weight of $_ dimensions")
+	for 0, 1, 5, 255, 0x80000000, 0xffffffff;
+
+# Keys that are not there otherwise, ahead of all others.
+sub with_new
+{
+	my ($bytes, @new) = @_;
+	my $n = unpack('Q<', substr($bytes, 16, 8));
+	my $kv = join('', map { pack('Q</a*', $_->[0]) . $_->[1] } @new);
+
+	# the data stays where its alignment wants it
+	my $base = index($bytes, pack('Q<', 18) . 'general.alignment') < 0 ? 32 : 0;
+	$kv .= pack('Q</a*', 'pad') . pack('L<', 8) . pack('Q</a*', 'x' x ((-length($kv) - 23) % $base)) if $base;
+	return substr($bytes, 0, 16) . pack('Q<', $n + @new + ($base ? 1 : 0)) . $kv . substr($bytes, 24);
+}
+sub num { return pack('L<L<', 4, $_[0]); }
+sub word { return pack('L<Q</a*', 8, $_[0]); }
+bad('new-nothing', with_new($llama), 'accept', 'a key that nobody reads');
+for my $v (0, 2, 3, 1024, 65535, 0x7fffffff, 0xffffffff) {
+	bad("split-count-$v", with_new($llama, ['split.count', num($v)]), $v ? 'reject' : 'any', "one of $v parts");
+	bad("split-no-$v", with_new($llama, ['split.no', num($v)], ['split.count', num(2)], ['split.tensors.count', num($v)]),
+	    'reject', "part $v of 2");
+	bad("alignment-$v", with_new($llama, ['general.alignment', num($v)]), 'any', "data aligned to $v");
+	bad("experts-$v", with_new($llama, ['llama.expert_count', num($v)], ['llama.expert_used_count', num($v)]), 'any',
+	    "$v experts in a file that has none");
+	bad("window-$v", with_new($llama, ['llama.attention.sliding_window', num($v)]), 'any', "a window of $v");
+}
+bad('scaling-' . substr(tr/a-z/_/cr, 0, 12), with_new($llama, ['llama.rope.scaling.type', word($_)]), 'any', "RoPE scaling $_ without its numbers")
+	for qw(none linear yarn longrope dynamic), '', 'x' x 5000, "\e[2J\n";
+bad("template-$_->[0]", with_new($llama, ['tokenizer.chat_template', word($_->[1])]), 'any', "a chat template: $_->[0]")
+	for ['empty', ''], ['nul', "a\0b"], ['controls', "\e]0;x\a" x 50], ['code', '{{ x.__class__ }}' x 500];
+
+# Numbers of the architecture, most of all those of experts, latent attention, RoPE, windows and parts.
+my %lies = (u => [0, 1, 3, 255, 65536, 0x7fffffff, 0x80000000, 0xffffffff], f => ['nan', 'inf', '-inf', -1, 0, 1e-45, 3e38]);
+for my $name (qw(llama-Q4_0 llama-yarn mixtral-Q8_0 qwen2moe-F16 qwen3moe-BF16 deepseek2-Q4_0 deepseek2-v3 phi3-long gemma2
+		 gemma3 granite starcoder2)) {
+	my $bytes = slurp($name);
+	my $at = 24;
+
+	while ($bytes =~ /\G.{0,20000}?(.{8})((?:[a-z0-9-]+\.)[a-z_.]+)([\x04\x06]\0\0\0)/gs) {
+		my ($len, $key, $type) = ($1, $2, ord $3);
+
+		next if unpack('Q<', $len) != length $key || $key =~ /^(?:general|tokenizer)\./;
+		# what one architecture reads the others read with the same code
+		next if $seen{$key =~ s/^[^.]*//r}++;
+		for my $v (@{$lies{$type == 4 ? 'u' : 'f'}}) {
+			my $value = $type == 4 ? pack('L<', $v) : pack('f<', $v);
+			my $lie = with_key($bytes, $key, undef, $value);
+
+			bad("$name-$key-$v", $lie, 'any', "$key is $v") if defined $lie && $lie ne $bytes;
+		}
+		bad("$name-$key-string", with_key($bytes, $key, 8, ''), 'reject', "$key is a string");
+	}
+}
+
+# A tail and noise.
+bad('tail', $llama . "\0" x 4096, 'any', '4096 bytes more');
+my $state = 12345;
+for my $i (1 .. 60) {
+	my $b = $llama;
+
+	for (1 .. 1 + $i % 4) {
+		$state = ($state * 1103515245 + 12345) & 0x7fffffff;
+		my $where = ($state >> 8) % ($i % 2 ? 1200 : 9000);
+		substr($b, $where, 1) ^= chr(1 << ($state >> 4) % 8);
+	}
+	bad("flip-$i", $b, 'any', 'bits of the header are flipped');
+}
+
+open(my $f, '>', "$dir/MANIFEST.json") or die "$dir/MANIFEST.json: $!\n";
+print $f encode_json(\@manifest), "\n";
+close($f) or die "$dir/MANIFEST.json: $!\n";
