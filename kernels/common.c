@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Work that is the same code at every level: moves and elementwise sums, which the compiler vectorises without a choice. */
+/*
+ * Work that is the same code at every level: moves and elementwise sums, which the compiler vectorises without a
+ * choice.
+ */
 #include "kernels.h"
 
 #include <math.h>

@@ -37,8 +37,8 @@
  *  Q6_K  blocks of 256, 52 lines each (weight + 32): 32 lines of nibbles (line 16h + j, h the half of 128 columns:
  *        quad j of the half low, quad j + 16 high), 16 lines with the two other bits of a weight (line 8h + j: the
  *        low nibble belongs to line 16h + j, the high one to 16h + j + 8; its upper two bits are the highest of the
- *        low quad, its lower two the lowest of the high quad), 4 lines of int8 scales (sub-blocks of 16 columns; those of
- *        2p and 2p + 1 for row r at 32p + 2r); after all blocks of the group 16 halves d a block.
+ *        low quad, its lower two the lowest of the high quad), 4 lines of int8 scales (sub-blocks of 16 columns; those
+ *        of 2p and 2p + 1 for row r at 32p + 2r); after all blocks of the group 16 halves d a block.
  *  Q5_K  blocks of 256, 44 lines each: 32 lines of nibbles in the order of Q4_K, 8 lines of fifth bits (line j: those
  *        of quad j of all sub-blocks), 4 lines as Q4_K.
  *  Q2_K  blocks of 256, 21 lines each: 16 lines of weights (line 8h + j, h the half of 128 columns: bits 2p, 2p + 1
@@ -151,7 +151,8 @@ typedef void (*z5_quant_fn)(void *dst, const float *x, size_t k);
 typedef void (*z5_rmsnorm_fn)(float *y, const float *x, const float *w, size_t n, float eps);
 
 /*
- * y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * w + b (Ba et al., arXiv 1607.06450); b NULL: none; y may be x.
+ * y = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * w + b (Ba et al., arXiv 1607.06450); b NULL: none; y may
+ * be x.
  */
 typedef void (*z5_layernorm_fn)(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
 

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
-# zen5-run in conversation: from pipes and files, and at a terminal (a pseudo terminal here), where nothing waits for time to
-# pass: each step waits for what it expects to see. Environment: B, the build directory.
+# zen5-run in conversation: from pipes and files, and at a terminal (a pseudo terminal here), where nothing waits for
+# time to pass: each step waits for what it expects to see. Environment: B, the build directory.
 use strict;
 use warnings;
 use Fcntl;
@@ -84,7 +84,8 @@ is(decode_json($out)->{end}, 'stop', 'and is the reason in JSON');
 # the context
 my $turns = 'Tell me a story.\n' x 12;
 ($rc, $out, $err) = sh("printf '$turns' | $run $model @chat -c 160 -n 30 --ignore-eos");
-ok($rc == 0 && ($out =~ tr/\n//) >= 12 && $err =~ /\A(zen5-run: the context of 160 positions is full: the oldest (\d+ turns are|1 turn is) forgotten\n)+\z/,
+ok($rc == 0 && ($out =~ tr/\n//) >= 12 &&
+   $err =~ /\A(zen5-run: the context of 160 positions is full: the oldest (\d+ turns are|1 turn is) forgotten\n)+\z/,
    'a long conversation forgets its oldest turns and says so') or diag "$rc $out $err";
 ($rc, $out, $err) = sh("printf '$turns' | $run $model @chat -c 160 -n 30 --ignore-eos --no-context-shift");
 ok($rc == 1 && $err =~ /context of 160 positions has no room.*-c$/m, 'or ends with --no-context-shift') or diag "$rc $err";

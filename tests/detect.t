@@ -378,7 +378,8 @@ SKIP: {
 	spew("$pool/free_hugepages", 7);
 	spew("$pool/resv_hugepages", 9);
 	my ($p) = report('--root ryzen-9950x model.gguf');
-	is_deeply([$p->{memory}{hugetlb}[0]{free}, $p->{memory}{hugetlb}[0]{reserved}, $p->{model}{pages_missing}], [2, 2, 20],
+	my $huge = $p->{memory}{hugetlb}[0];
+	is_deeply([$huge->{free}, $huge->{reserved}, $p->{model}{pages_missing}], [2, 2, 20],
 		  'a pool that has more free than all, and more promised than free');
 }
 

@@ -58,7 +58,8 @@ for my $model (@models) {
 	}
 	# the prompt's tail decoded instead of prefilled, as generation does: greedy ids must agree
 	my $greedy = `$b/zen5-run $model --tokens $tokens -n 12 --temp 0 --json --ignore-eos`;
-	my $slow = `ZEN5RT_LEVEL=$levels[0] $b/zen5-run $model --tokens $tokens -n 12 --temp 0 --json --ignore-eos -t 8 --ubatch 1`;
+	my $slow = `ZEN5RT_LEVEL=$levels[0] $b/zen5-run $model --tokens $tokens -n 12 --temp 0 --json --ignore-eos \\
+		-t 8 --ubatch 1`;
 	my ($x) = $greedy =~ /"tokens": \[([^\]]*)\]/;
 	my ($y) = $slow =~ /"tokens": \[([^\]]*)\]/;
 	ok(defined $x && $x eq $y, "$name: the same greedy text");

@@ -112,7 +112,8 @@ sub invalid {
 			return "required $k at $at" if !exists $v->{$k};
 		}
 		for my $k (keys %$v) {
-			my $e = invalid($s->{properties}{$k} // $s->{additionalProperties} // JSON::PP::false, $v->{$k}, "$at/$k");
+			my $e = invalid($s->{properties}{$k} // $s->{additionalProperties} // JSON::PP::false,
+					$v->{$k}, "$at/$k");
 			return $e if $e;
 		}
 	}

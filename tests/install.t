@@ -22,7 +22,8 @@ ok "the example builds against the shared library" sh -c \
 	"${CC:-cc} -Wall -Wextra -Werror -o $dir/shared Documentation/example.c \$(pkg-config --cflags --libs zen5rt)"
 ok "it answers" sh -c "LD_LIBRARY_PATH=$dir/opt/z/lib $dir/shared $model 'Once upon a time' | grep 'Once upon a time.* .* '"
 ok "the example builds against the static library" sh -c "${CC:-cc} -Wall -Wextra -Werror -o $dir/static \
-	\$(pkg-config --cflags zen5rt) Documentation/example.c $dir/opt/z/lib/libzen5rt.a -lpcre2-8 -lutf8proc -lm -lpthread"
+	\$(pkg-config --cflags zen5rt) Documentation/example.c $dir/opt/z/lib/libzen5rt.a -lpcre2-8 -lutf8proc \
+	-lm -lpthread"
 ok "it gives the same answer" sh -c "LD_LIBRARY_PATH=$dir/opt/z/lib $dir/shared $model Once >$dir/1 &&
 	$dir/static $model Once >$dir/2 && cmp $dir/1 $dir/2 && test -s $dir/1"
 ok "the header stands alone, in C and C++" sh -c "echo '#include <zen5rt.h>' >$dir/h.c && cp $dir/h.c $dir/h.cc &&

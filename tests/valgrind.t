@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2086	# paths that are built here have no blanks
 # Short runs under valgrind: no bad access, no uninitialised value, no leak. Environment: B, the build directory.
 b=${B:-build}
 n=0

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * From a rendered conversation to ids. The text is cut at the template's special tokens, and only there: what lies between
- * two of them, a template's words ("user\n") and a party's alike, is tokenized as one piece, because merges and the
- * pre-tokenizer's words reach across that border. That piece is tokenized as plain text, so nothing that a party wrote
- * becomes a control token. Tokens of the user-defined type are matched in plain text, too; where such a piece
- * yields one of the template's tokens or one that ends an answer, it is cut inside the token's text.
+ * From a rendered conversation to ids. The text is cut at the template's special tokens, and only there: what lies
+ * between two of them, a template's words ("user\n") and a party's alike, is tokenized as one piece, because merges
+ * and the pre-tokenizer's words reach across that border. That piece is tokenized as plain text, so nothing that a
+ * party wrote becomes a control token. Tokens of the user-defined type are matched in plain text, too; where such a
+ * piece yields one of the template's tokens or one that ends an answer, it is cut inside the token's text.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -155,7 +155,7 @@ static void put_system(struct render *r, const struct chat_template *t, const st
 
 	if (!p && !(t->flags & CHAT_SYSTEM_ALWAYS))
 		return;
-	if (t->flags & CHAT_TRIM && t->system_at == CHAT_SYSTEM_OWN)
+	if (p && t->flags & CHAT_TRIM && t->system_at == CHAT_SYSTEM_OWN)
 		trim(&p, &len);
 	put_marker(r, t->system[0]);
 	put_words(r, p, len, NULL, 0);

@@ -65,8 +65,8 @@ struct chat_message {
 	const char *text;		/* of any bytes */
 	size_t len;
 	/*
-	 * An answer as the model gave it, if known: these ids are taken instead of the text's, so that nothing is evaluated
-	 * twice. NULL: the text is tokenized.
+	 * An answer as the model gave it, if known: these ids are taken instead of the text's, so that nothing is
+	 * evaluated twice. NULL: the text is tokenized.
 	 */
 	const int32_t *ids;
 	size_t n_ids;

@@ -101,6 +101,7 @@ char *read_all(int fd, const char *name, size_t *len)
 		if (n > 1u << 30)
 			die("%s: more than 1 GiB of text", name);
 		if (n + 1 == cap)
+			/* cppcheck-suppress memleakOnRealloc ; the program ends without it */
 			p = realloc(p, cap *= 2);
 	}
 	p[n] = 0;
@@ -129,9 +130,11 @@ const char *human_bytes(char *buf, size_t n, double bytes)
 
 void cpu_what(const struct zen5rt_cpu_info *cpu, char *buf, size_t n)
 {
-	snprintf(buf, n, "%s (%s family %02Xh, model %02Xh%s%s%s)", *cpu->brand ? cpu->brand : "a CPU without a name",
+	snprintf(buf, n, "%s (%s family %02Xh, model %02Xh%s%s%s)",
+		 *cpu->brand ? cpu->brand : "a CPU without a name",
 		 strcmp(cpu->vendor, "AuthenticAMD") ? *cpu->vendor ? cpu->vendor : "unknown" : "AMD", cpu->family,
-		 cpu->model, *cpu->core ? ", " : "", cpu->core, cpu->hypervisor ? ", as a virtual machine shows it" : "");
+		 cpu->model, *cpu->core ? ", " : "", cpu->core,
+		 cpu->hypervisor ? ", as a virtual machine shows it" : "");
 }
 
 void require_zen5(const struct zen5rt_cpu_info *cpu)

@@ -22,8 +22,8 @@ double arg_float(const char *option, const char *arg, double lo, double hi);
 char *read_all(int fd, const char *name, size_t *len);
 
 /*
- * All of buf to fd, waiting where fd does not block. 0; -EINTR if a signal came before the end, for the caller to judge;
- * or another negative errno.
+ * All of buf to fd, waiting where fd does not block. 0; -EINTR if a signal came before the end, for the caller to
+ * judge; or another negative errno.
  */
 int write_all(int fd, const char *buf, size_t len);
 
@@ -33,7 +33,10 @@ void finish_stdout(void);
 /* "Intel(R) ... (GenuineIntel family 06h, model A7h)" into buf. */
 void cpu_what(const struct zen5rt_cpu_info *cpu, char *buf, size_t n);
 
-/* The option --require-zen5: returns on a Zen 5, else one line and exit status 3. cpu NULL: the CPU that this runs on. */
+/*
+ * The option --require-zen5: returns on a Zen 5, else one line and exit status 3. cpu NULL: the CPU that this runs
+ * on.
+ */
 void require_zen5(const struct zen5rt_cpu_info *cpu);
 
 /* s as a word of a shell command, quoted where it must be, for the caller to free. */

@@ -24,7 +24,8 @@ static void *copy(const void *p, size_t bytes)
 	return q;
 }
 
-static void add_message(struct converse *c, const char *role, const char *text, size_t len, const int32_t *ids, size_t n_ids)
+static void add_message(struct converse *c, const char *role, const char *text, size_t len, const int32_t *ids,
+			size_t n_ids)
 {
 	if (c->n == c->cap) {
 		c->cap = c->cap ? 2 * c->cap : 16;
@@ -91,8 +92,9 @@ static int32_t *conversation_ids(const struct converse *c, size_t *n)
 }
 
 /*
- * The ids of the conversation, oldest turns forgotten if they and `more` tokens would not fit into the context. A quarter
- * of it is freed at once where that can be, lest every few tokens cost another evaluation of everything. NULL: it cannot fit.
+ * The ids of the conversation, oldest turns forgotten if they and `more` tokens would not fit into the context. A
+ * quarter of it is freed at once where that can be, lest every few tokens cost another evaluation of everything.
+ * NULL: it cannot fit.
  */
 static int32_t *fitting_ids(struct converse *c, size_t more, size_t *n)
 {
@@ -108,7 +110,8 @@ static int32_t *fitting_ids(struct converse *c, size_t more, size_t *n)
 		dropped++;
 	}
 	if (dropped) {
-		snprintf(line, sizeof(line), "the context of %zu positions is full: the oldest %zu turn%s forgotten", n_ctx, dropped,
+		snprintf(line, sizeof(line),
+			 "the context of %zu positions is full: the oldest %zu turn%s forgotten", n_ctx, dropped,
 			 dropped == 1 ? " is" : "s are");
 		c->note(line);
 	}
@@ -172,7 +175,8 @@ static void keep_answer(struct converse *c)
 	/* a text that was cut at a stop string is not what the tokens say */
 	bool whole = strcmp(r->end, "stop");
 
-	add_message(c, "assistant", a->text ? a->text : "", a->len, whole ? r->ids + r->n_prompt : NULL, whole ? r->n_out : 0);
+	add_message(c, "assistant", a->text ? a->text : "", a->len, whole ? r->ids + r->n_prompt : NULL,
+		    whole ? r->n_out : 0);
 }
 
 static void take_back(struct converse *c)
@@ -182,7 +186,9 @@ static void take_back(struct converse *c)
 
 int converse_say(struct converse *c, const char *text, size_t len, struct zen5rt_error *err)
 {
-	struct generation g = { .o = c->o, .sampler = c->sampler, .answer = &c->answer, .end = c->end, .full = make_room, .user = c };
+	struct generation g = {
+		.o = c->o, .sampler = c->sampler, .answer = &c->answer, .end = c->end, .full = make_room, .user = c
+	};
 	struct run *r = c->run;
 	struct zen5rt_error oom;
 	int32_t *ids;
@@ -193,7 +199,8 @@ int converse_say(struct converse *c, const char *text, size_t len, struct zen5rt
 	ids = fitting_ids(c, 0, &n);
 	if (!ids) {
 		take_back(c);
-		snprintf(err->message, sizeof(err->message), "the context of %u positions has no room for this: make it larger with -c",
+		snprintf(err->message, sizeof(err->message),
+			 "the context of %u positions has no room for this: make it larger with -c",
 			 zen5rt_session_n_ctx(r->session));
 		return -ENOSPC;
 	}
@@ -213,8 +220,8 @@ int converse_say(struct converse *c, const char *text, size_t len, struct zen5rt
 		return ret;
 	}
 	answer_free(&c->answer);
-	if (answer_begin(&c->answer, zen5rt_model_vocab(r->model), c->stops, c->n_stops, c->template->flags & CHAT_HARMONY, c->fn,
-			 c->user, &oom))
+	if (answer_begin(&c->answer, zen5rt_model_vocab(r->model), c->stops, c->n_stops,
+			 c->template->flags & CHAT_HARMONY, c->fn, c->user, &oom))
 		die("%s", oom.message);
 	generate(&g, r);
 	answer_end(&c->answer);
@@ -225,7 +232,8 @@ int converse_say(struct converse *c, const char *text, size_t len, struct zen5rt
 /* ---- beginning and end ---- */
 
 void converse_init(struct converse *c, const struct options *o, const struct chat_template *t,
-		   struct zen5rt_sampler *sampler, struct run *run, answer_fn fn, void *user, void (*note)(const char *line))
+		   struct zen5rt_sampler *sampler, struct run *run, answer_fn fn, void *user,
+		   void (*note)(const char *line))
 {
 	size_t n_ctx = zen5rt_session_n_ctx(run->session);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A conversation in one session. Each turn renders the whole of it and evaluates only what the session does not hold
- * already; so a turn gives the same logits as a fresh session with the same conversation would. When the context is full
- * the oldest turns are forgotten, and what is kept is evaluated anew: exact, as if they had never been.
+ * A conversation in one session. Each turn renders the whole of it and evaluates only what the session does not
+ * hold already; so a turn gives the same logits as a fresh session with the same conversation would. When the
+ * context is full the oldest turns are forgotten, and what is kept is evaluated anew: exact, as if they had never
+ * been.
  */
 #ifndef TOOLS_CONVERSE_H
 #define TOOLS_CONVERSE_H
@@ -33,7 +34,8 @@ struct converse {
  * converse_free(). The system text of o is taken. Dies if out of memory, as all functions here do.
  */
 void converse_init(struct converse *c, const struct options *o, const struct chat_template *t,
-		   struct zen5rt_sampler *sampler, struct run *run, answer_fn fn, void *user, void (*note)(const char *line));
+		   struct zen5rt_sampler *sampler, struct run *run, answer_fn fn, void *user,
+		   void (*note)(const char *line));
 void converse_free(struct converse *c);
 
 /* Forgets the conversation; system: what the model is told from now on, NULL for nothing. */

@@ -86,7 +86,8 @@ static void absent_pages(struct advice *a, const struct machine *m, const struct
 		add(a, "transparent huge pages",
 		    "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled", "switched off");
 	if (!mem->device)
-		add(a, "/dev/zen5mem", "none needed: regions come from the kernel's own pages; or: sudo modprobe zen5mem",
+		add(a, "/dev/zen5mem",
+		    "none needed: regions come from the kernel's own pages; or: sudo modprobe zen5mem",
 		    "the module zen5mem is not loaded");
 }
 

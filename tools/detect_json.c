@@ -105,8 +105,9 @@ static json_t *json_memory(const struct machine *m)
 	json_t *nodes = json_array(), *pools = json_array();
 
 	for (unsigned int i = 0; i < mem->n_nodes; i++)
-		json_array_append_new(nodes, json_pack("{s:i, s:o, s:o}", "node", mem->nodes[i].node,
-				      "total", number_or_null(mem->nodes[i].total), "free", number(mem->nodes[i].free)));
+		json_array_append_new(nodes, json_pack("{s:i, s:o, s:o}", "node", mem->nodes[i].node, "total",
+						       number_or_null(mem->nodes[i].total), "free",
+						       number(mem->nodes[i].free)));
 	for (unsigned int i = 0; i < Z5_N_POOLS; i++)
 		json_array_append_new(pools, json_pool(mem, i));
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b}", "total", number_or_null(mem->total),

@@ -50,7 +50,8 @@ static void text_topology(const struct machine *m)
 	for (unsigned int i = 0; i < t->n_l3s; i++) {
 		char *cpus = domain_cpus(t, i, -1);
 
-		printf("  L3 %-3u    %s, node ", i, t->l3s[i].bytes ? bytes_text(buf, t->l3s[i].bytes) : "size unknown");
+		printf("  L3 %-3u    %s, node ", i,
+		       t->l3s[i].bytes ? bytes_text(buf, t->l3s[i].bytes) : "size unknown");
 		if (t->l3s[i].node < 0)
 			putchar('?');
 		else
@@ -110,7 +111,8 @@ static void text_counters(const struct machine *m)
 
 static void text_reserve(const struct advice *a)
 {
-	printf("            %llu of them to be reserved first (else: %s):\n", (unsigned long long)a->missing, a->instead);
+	printf("            %llu of them to be reserved first (else: %s):\n", (unsigned long long)a->missing,
+	       a->instead);
 	for (unsigned int i = 0; i < a->n_commands; i++)
 		printf("              %s\n", a->commands[i]);
 	printf("            Memory that is in use already may leave fewer; then with the kernel's parameters at boot:\n"

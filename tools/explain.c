@@ -101,7 +101,8 @@ void explain(const struct run *r)
 	double bytes;
 
 	zen5rt_model_info(r->model, &m);
-	fprintf(stderr, "model:      %s%s%s, %.2f M parameters, %u layers, width %u, %u heads (%u KV), context %u of %u\n",
+	fprintf(stderr,
+		"model:      %s%s%s, %.2f M parameters, %u layers, width %u, %u heads (%u KV), context %u of %u\n",
 		m.arch, *m.name ? " " : "", m.name, (double)m.n_params / 1e6, m.n_layer, m.n_embd, m.n_head,
 		m.n_head_kv, zen5rt_session_n_ctx(r->session), m.n_ctx_train);
 	zen5rt_cpu_info(&cpu);

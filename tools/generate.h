@@ -14,8 +14,8 @@
 struct zen5rt_sampler *make_sampler(const struct options *o, uint32_t n_vocab, uint64_t *seed);
 
 /*
- * An answer_fn: prints a piece at once on standard output or, if user is a FILE, keeps it there for JSON. What an interrupt
- * cut off is not printed later.
+ * An answer_fn: prints a piece at once on standard output or, if user is a FILE, keeps it there for JSON. What an
+ * interrupt cut off is not printed later.
  */
 void emit(void *user, const char *text, size_t len);
 
@@ -25,8 +25,8 @@ struct generation {
 	struct answer *answer;		/* receives the tokens; begun, and not ended by generate() */
 	int32_t end;			/* a token that ends the answer besides those of the vocabulary; -1: none */
 	/*
-	 * Called when the context is full: makes room, so that the session holds r's prompt and all of its answer but the
-	 * last token. 0; -ENOSPC; -ECANCELED. NULL: as if it returned -ENOSPC.
+	 * Called when the context is full: makes room, so that the session holds r's prompt and all of its answer
+	 * but the last token. 0; -ENOSPC; -ECANCELED. NULL: as if it returned -ENOSPC.
 	 */
 	int (*full)(void *user);
 	void *user;

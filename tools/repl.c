@@ -134,8 +134,8 @@ static int terminal(struct converse *c)
 	char *text;
 
 	zen5rt_model_info(c->run->model, &info);
-	fprintf(stderr, "%s%s%s, chat template %s; /help lists commands, Ctrl-D leaves\n", info.arch, *info.name ? " " : "", info.name,
-		c->template->name);
+	fprintf(stderr, "%s%s%s, chat template %s; /help lists commands, Ctrl-D leaves\n", info.arch,
+		*info.name ? " " : "", info.name, c->template->name);
 	while (!leave) {
 		enum lineedit_end end = lineedit_read(le, "> ", &text);
 

@@ -19,7 +19,10 @@ double mean_error(const struct mean *m);
 /* log of the sum of exp(x[i]); not finite if an x is not. */
 double log_sum_exp(const float *x, size_t n);
 
-/* The log-probabilities of one position of a base run. floor: those at or below it were cut off when they were stored. */
+/*
+ * The log-probabilities of one position of a base run. floor: those at or below it were cut off when they were
+ * stored.
+ */
 struct base_row {
 	const float *log_p;	/* float[n_vocab]: x - shift is the log-probability */
 	double shift, floor;

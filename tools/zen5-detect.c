@@ -16,9 +16,11 @@ enum { OPT_JSON = 256, OPT_REQUIRE, OPT_ROOT, OPT_RECORD };
 
 static const struct argp_option options[] = {
 	{ "json", OPT_JSON, NULL, 0, "One JSON object on standard output", 0 },
-	{ "ctx-size", 'c', "N", 0, "Positions of context that the model shall have room for (default: as zen5-run)", 0 },
+	{ "ctx-size", 'c', "N", 0, "Positions of context that the model shall have room for (default: as zen5-run)",
+	  0 },
 	{ "require-zen5", OPT_REQUIRE, NULL, 0, "Exit status 3 and one line unless the CPU is a Zen 5", 0 },
-	{ "record", OPT_RECORD, "DIR", 0, "Make DIR and write there what the report is made of, to send it to others", 0 },
+	{ "record", OPT_RECORD, "DIR", 0,
+	  "Make DIR and write there what the report is made of, to send it to others", 0 },
 	{ "root", OPT_ROOT, "DIR", 0, "Report on the machine that is recorded in DIR", 0 },
 	{ 0 }
 };

@@ -30,8 +30,10 @@ static const struct argp_option options[] = {
 	{ "chunks", OPT_CHUNKS, "N", 0, "Score the first N chunks only", 0 },
 	{ "kl-divergence-base", OPT_BASE, "FILE", 0, "Alone: write the run's logits to FILE", 0 },
 	{ "kl-divergence", OPT_KL, NULL, 0, "Compare with the run in FILE, on its tokens: no TEXT", 0 },
-	{ "kl-format", OPT_FORMAT, "FORMAT", 0, "zen5 (exact, default) or llama.cpp (half the size): how FILE is written; "
-	  "both are read", 0 },
+	{ "kl-format", OPT_FORMAT, "FORMAT", 0,
+	  "zen5 (exact, default) or llama.cpp (half the size): how FILE is written; "
+	  "both are read",
+	  0 },
 	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
 	{ "json", OPT_JSON, NULL, 0, "One JSON object on standard output", 0 },
@@ -74,7 +76,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (a->kl && !a->base)
 			argp_error(state, "--kl-divergence compares with the file of --kl-divergence-base");
 		if (a->kl && (a->file || a->ids || a->ctx))
-			argp_error(state, "--kl-divergence takes the tokens and their chunks from its file: no -f, --tokens, -c");
+			argp_error(
+				state,
+				"--kl-divergence takes the tokens and their chunks from its file: no -f, --tokens, -c");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -277,8 +281,8 @@ static void show_progress(struct run *r, uint32_t done)
 
 	if (!isatty(2) || s < 0.2)
 		return;
-	fprintf(stderr, "\r\033[Kchunk %u of %u  PPL %.4f +/- %.4f  %.0f s left ", done, r->n_chunk, exp(mean_of(&r->nll)),
-		exp(mean_of(&r->nll)) * mean_error(&r->nll), s / done * (r->n_chunk - done));
+	fprintf(stderr, "\r\033[Kchunk %u of %u  PPL %.4f +/- %.4f  %.0f s left ", done, r->n_chunk,
+		exp(mean_of(&r->nll)), exp(mean_of(&r->nll)) * mean_error(&r->nll), s / done * (r->n_chunk - done));
 	r->watch->shown = true;
 }
 
@@ -325,8 +329,8 @@ static const struct {
 	const char *name;
 	double q;
 } quantiles[] = {
-	{ "min", 0 }, { "p1", 0.01 }, { "p5", 0.05 }, { "p10", 0.1 }, { "median", 0.5 }, { "p90", 0.9 }, { "p95", 0.95 },
-	{ "p99", 0.99 }, { "p99.9", 0.999 }, { "max", 1 },
+	{ "min", 0 },	{ "p1", 0.01 },	 { "p5", 0.05 },  { "p10", 0.1 },     { "median", 0.5 },
+	{ "p90", 0.9 }, { "p95", 0.95 }, { "p99", 0.99 }, { "p99.9", 0.999 }, { "max", 1 },
 };
 #define N_QUANTILES (sizeof(quantiles) / sizeof(quantiles[0]))
 
@@ -390,7 +394,8 @@ static void print_quantiles(const struct mean *m, const double *sorted, double s
 
 static void print_text(const struct run *r)
 {
-	double ppl = exp(mean_of(&r->nll)), base = exp(mean_of(&r->nll_base)), top = (double)r->same_top / (double)r->nll.n;
+	double ppl = exp(mean_of(&r->nll)), base = exp(mean_of(&r->nll_base)),
+	       top = (double)r->same_top / (double)r->nll.n;
 
 	printf("PPL = %.4f +/- %.5f (%zu tokens in %u chunks of %u)\n", ppl, ppl * mean_error(&r->nll), r->nll.n,
 	       r->chunks_done, r->n_ctx);
@@ -401,8 +406,8 @@ static void print_text(const struct run *r)
 	       100 * correlation(r));
 	printf("KL divergence: mean %.6f +/- %.6f\n", mean_of(&r->kl), mean_error(&r->kl));
 	print_quantiles(&r->kl, r->kls, 1);
-	printf("difference of the next token's probability: mean %.3f +/- %.3f %%, RMS %.3f %%\n", 100 * mean_of(&r->dp),
-	       100 * mean_error(&r->dp), 100 * rms(&r->dp));
+	printf("difference of the next token's probability: mean %.3f +/- %.3f %%, RMS %.3f %%\n",
+	       100 * mean_of(&r->dp), 100 * mean_error(&r->dp), 100 * rms(&r->dp));
 	print_quantiles(&r->dp, r->dps, 100);
 	printf("same likeliest token: %.3f +/- %.3f %%\n", 100 * top,
 	       100 * sqrt(top * (1 - top) / (double)(r->nll.n > 1 ? r->nll.n - 1 : 1)));
@@ -434,7 +439,8 @@ static void prepare(struct run *r, struct text *t)
 		r->n_chunk = (uint32_t)(t->n / r->n_ctx);
 		r->tokens = t->id;
 		if (!r->n_chunk)
-			die("the text has %zu tokens, less than a chunk of %u: take a longer one or a smaller -c", t->n, r->n_ctx);
+			die("the text has %zu tokens, less than a chunk of %u: take a longer one or a smaller -c",
+			    t->n, r->n_ctx);
 		for (size_t i = 0; i < t->n; i++)
 			if ((uint32_t)t->id[i] >= r->n_vocab)
 				die("token %d is outside the vocabulary of %u", t->id[i], r->n_vocab);

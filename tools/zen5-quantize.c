@@ -15,7 +15,8 @@
 const char *argp_program_version = "zen5-quantize " Z5_VERSION;
 
 enum {
-	OPT_IMATRIX = 256, OPT_TENSOR, OPT_OUTPUT, OPT_EMBD, OPT_PURE, OPT_LEAVE, OPT_REQUANT, OPT_FORCE, OPT_DRY, OPT_JSON,
+	OPT_IMATRIX = 256, OPT_TENSOR, OPT_OUTPUT, OPT_EMBD, OPT_PURE, OPT_LEAVE, OPT_REQUANT, OPT_FORCE,
+	OPT_DRY, OPT_JSON,
 	OPT_QUIET,
 };
 
@@ -52,8 +53,10 @@ static void add_override(struct args *a, char *arg, struct argp_state *state)
 {
 	char *equals = strrchr(arg, '=');
 
-	if (!equals || equals == arg || !equals[1])
+	if (!equals || equals == arg || !equals[1]) {
 		argp_error(state, "--tensor-type %s: PATTERN=TYPE is expected", arg);
+		return;
+	}
 	*equals = 0;
 	a->over = realloc(a->over, (a->p.n_overrides + 1) * sizeof(*a->over));
 	if (!a->over)
@@ -146,8 +149,8 @@ static int print_tensor(const struct zen5rt_quantize_tensor *t)
 	for (int i = 1; i < 4; i++)
 		if (t->ne[i] > 1)
 			n += snprintf(shape + n, sizeof(shape) - (size_t)n, "x%llu", (unsigned long long)t->ne[i]);
-	printf("%-32s %-14s %5s %10s  ->  %-8s %10s", t->name, shape, t->from, human_bytes(from, sizeof(from), t->bytes_from),
-	       t->to, human_bytes(to, sizeof(to), t->bytes_to));
+	printf("%-32s %-14s %5s %10s  ->  %-8s %10s", t->name, shape, t->from,
+	       human_bytes(from, sizeof(from), t->bytes_from), t->to, human_bytes(to, sizeof(to), t->bytes_to));
 	if (t->rms > 0)
 		printf("  rmse %.3e (%.2f %%)", t->rmse, 100 * t->rmse / t->rms);
 	printf("%s%s\n", t->weighted ? " weighted" : "", t->narrow ? " (rows fill no block of the type meant)" : "");
@@ -200,7 +203,8 @@ static void print_sum(const struct report *r, const struct zen5rt_quantize_info 
 		return;
 	}
 	printf("%s: %zu tensors, %s -> %s, %.2f bits a weight", i->type, i->n_tensors,
-	       human_bytes(from, sizeof(from), (double)i->bytes_from), human_bytes(to, sizeof(to), (double)i->bytes_to), bits);
+	       human_bytes(from, sizeof(from), (double)i->bytes_from),
+	       human_bytes(to, sizeof(to), (double)i->bytes_to), bits);
 	if (i->n_narrow)
 		printf(", %zu not in the type meant", i->n_narrow);
 	if (r->a->p.dry_run)

@@ -201,8 +201,10 @@ static int continue_text(const struct options *o, struct run *r, struct ids prom
 		die("out of memory");
 	smp = open_sampler(o, r, &constraint);
 	ret = evaluate(smp, r);
-	if (ret && !o->json)
+	if (ret && !o->json) {
+		r->constraint = NULL;
 		return 130;
+	}
 	if (o->logits && !ret)
 		write_logits(logits_fd, o->logits, zen5rt_logits(r->session), info.n_vocab);
 	keep(&kept, o->json);
@@ -215,6 +217,7 @@ static int continue_text(const struct options *o, struct run *r, struct ids prom
 	free(r->ids);
 	zen5rt_sampler_free(smp);
 	constrain_close(&constraint);
+	r->constraint = NULL;
 	return interrupted ? 130 : 0;
 }
 
@@ -278,6 +281,7 @@ static int converse(const struct options *o, struct run *r, const char *text, si
 	converse_free(&c);
 	zen5rt_sampler_free(smp);
 	constrain_close(&constraint);
+	r->constraint = NULL;
 	return ret;
 }
 

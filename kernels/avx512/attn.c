@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Attention with a running softmax. Scores: lanes are positions. Values: lanes are dimensions. No sum across lanes but the softmax's. */
+/*
+ * Attention with a running softmax. Scores: lanes are positions. Values: lanes are dimensions. No sum across lanes
+ * but the softmax's.
+ */
 #include "avx512.h"
 
 /* Queries that share one pass over a chunk's keys and values. */

@@ -11,7 +11,8 @@
 /*
  * A tile is ng groups by nt tokens, one of them 1. Many tokens share one pass over a group's weights. A lone token
  * takes several groups side by side instead: what it costs is the stream of weights, and a core reads four streams
- * half as fast again as one (its prefetchers follow each of them on its own; measured in Documentation/performance.rst).
+ * half as fast again as one (its prefetchers follow each of them on its own; measured in
+ * Documentation/performance.rst).
  */
 #define LONE_GROUPS 4
 #define TILE_ARGS float *y, size_t ys, const uint8_t *w, size_t gb, size_t k, const uint8_t *x, size_t xs, \
@@ -41,8 +42,9 @@ AVX512_INLINE void tile_store(float *y, size_t ys, const __m512 *acc, const int 
 }
 
 /*
- * s + the 32 columns in v times those at q, of which v[4] and above are 1 << up times too large. For a lone token in
- * two chains: with no other work between them, eight vpdpbusd that wait for each other are what the core would wait for.
+ * s + the 32 columns in v times those at q, of which v[4] and above are 1 << up times too large. For a lone token
+ * in two chains: with no other work between them, eight vpdpbusd that wait for each other are what the core would
+ * wait for.
  */
 AVX512_INLINE __m512i dot32_up(__m512i s, const __m512i *v, const uint8_t *q, const int up, const int nt)
 {

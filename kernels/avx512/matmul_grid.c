@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * Products with blocks of 256 that are looked up: those with a grid (IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS,
- * IQ3_S, IQ1_S, IQ1_M) and IQ4_XS, which has levels but the same outline. The indices of 16 rows are gathered at once, which gives 8 weights a row (IQ3: 4) in lines as
- * vpdpbusd takes them, biased to unsigned; the bias comes off with the sums of x. A gather costs as much
- * as a dozen products, so a block is expanded once for all tokens: its 64 lines wait in the first-level
- * cache, and the sums of the tokens in y, which is loaded and stored once a block. A lone token uses the
- * lines as they come.
+ * IQ3_S, IQ1_S, IQ1_M) and IQ4_XS, which has levels but the same outline. The indices of 16 rows are gathered at
+ * once, which gives 8 weights a row (IQ3: 4) in lines as vpdpbusd takes them, biased to unsigned; the bias comes
+ * off with the sums of x. A gather costs as much as a dozen products, so a block is expanded once for all tokens:
+ * its 64 lines wait in the first-level cache, and the sums of the tokens in y, which is loaded and stored once a
+ * block. A lone token uses the lines as they come.
  *
  *  IQ2  levels 8, 25, 43 with a sign: biased by 43
  *  IQ3  weights up to 62 (XXS) or 15 (S) with a sign: biased by that

@@ -396,7 +396,8 @@ AVX512_INLINE void tile_q6_k(TILE_ARGS)
 			sum[i] = _mm512_sub_epi32(sum[i], _mm512_slli_epi32(bias, 5));
 			if (nt == 1)
 				sum[i] = _mm512_add_epi32(sum[i], _mm512_srai_epi32(high[g], 2));
-			acc[i] = block(acc[i], w + g * gb + k / 256 * 52 * 64 + 32 * b, scale_of(xt, od + 4 * b), sum[i]);
+			acc[i] = block(acc[i], w + g * gb + k / 256 * 52 * 64 + 32 * b, scale_of(xt, od + 4 * b),
+				       sum[i]);
 		}
 	}
 	tile_store(y, ys, acc, ng, nt);

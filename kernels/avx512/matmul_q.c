@@ -3,8 +3,8 @@
 #include "matmul.h"
 
 /*
- * Nibbles and fifth bits into weights. High quads are left where they stand in their bytes, 1 << up times too large: one
- * shift of a lone token's sum costs less than one of each line. Many tokens share the shifts of lines.
+ * Nibbles and fifth bits into weights. High quads are left where they stand in their bytes, 1 << up times too
+ * large: one shift of a lone token's sum costs less than one of each line. Many tokens share the shifts of lines.
  */
 AVX512_INLINE void weights(__m512i *v, const uint8_t *w, const int bits, const int up, const int nt)
 {

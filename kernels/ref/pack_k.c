@@ -58,7 +58,10 @@ size_t z5_group_q3_k(size_t k)
 	return k / 256 * Q3_K_BLOCK + Z5_ALIGN64(k / 256 * 32);
 }
 
-/* A row of a block: columns i, i + 32, i + 64 and i + 96 of a half share a byte, all eight of both halves a byte of bits. */
+/*
+ * A row of a block: columns i, i + 32, i + 64 and i + 96 of a half share a byte, all eight of both halves a byte of
+ * bits.
+ */
 static void pack_three(uint8_t *o, const uint8_t *s, unsigned int r)
 {
 	for (unsigned int i = 0; i < 32; i++) {

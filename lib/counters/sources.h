@@ -11,7 +11,7 @@
 struct z5_sources {
 	bool l3, df;			/* PMUs amd_l3, amd_df */
 	unsigned int n_umc;		/* PMUs amd_umc_N */
-	int paranoid;			/* kernel.perf_event_paranoid; 2, the kernel's own default, if it does not say */
+	int paranoid;			/* kernel.perf_event_paranoid; 2, the kernel's own default, if it is silent */
 	unsigned int kernel_major, kernel_minor;	/* 0.0 unknown */
 	bool resctrl, resctrl_mounted;	/* in this kernel; at /sys/fs/resctrl */
 	unsigned int l3_monitoring;	/* what resctrl reads: Z5_CQM_* */

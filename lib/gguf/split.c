@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Models in several files: NAME-00001-of-00003.gguf and so on, as llama.cpp's gguf-split writes them. The first part has the
- * metadata; each has tensors and says in split.no and split.count which one it is.
+ * Models in several files: NAME-00001-of-00003.gguf and so on, as llama.cpp's gguf-split writes them. The first
+ * part has the metadata; each has tensors and says in split.no and split.count which one it is.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -34,7 +34,8 @@ static int split_check(const struct gguf *part, uint32_t i, uint32_t n, struct z
 	    (ret = split_number(part, "split.count", &count, err)))
 		return ret;
 	if (no != i || count != n)
-		return z5_fail(err, -EINVAL, "%s: says that it is part %u of %u, expected part %u of %u: download it anew",
+		return z5_fail(err, -EINVAL,
+			       "%s: says that it is part %u of %u, expected part %u of %u: download it anew",
 			       part->name, no + 1, count, i + 1, n);
 	return 0;
 }
@@ -47,7 +48,8 @@ static int split_path(const struct gguf *g, char *path, uint32_t i, uint32_t n, 
 
 	snprintf(tail, sizeof(tail), "-00001-of-%05u.gguf", n);
 	if (i == 1 && (len < SPLIT_TAIL || strcmp(path + len - SPLIT_TAIL, tail)))
-		return z5_fail(err, -EINVAL, "%s: first of %u parts, whose name should end in %s: the others are looked for by name",
+		return z5_fail(err, -EINVAL,
+			       "%s: first of %u parts, whose name should end in %s: the others are looked for by name",
 			       g->name, n, tail);
 	snprintf(tail, sizeof(tail), "-%05u-of-%05u.gguf", i + 1, n);
 	memcpy(path + len - SPLIT_TAIL, tail, SPLIT_TAIL);
@@ -121,7 +123,8 @@ int gguf_open_model(const char *path, struct gguf **out, struct zen5rt_error *er
 	if (ret < 0)
 		goto err_close;
 	if (n > 1 && no) {
-		ret = z5_fail(err, -EINVAL, "%s: part %u of a model in %u parts: name the first one", g->name, no + 1, n);
+		ret = z5_fail(err, -EINVAL, "%s: part %u of a model in %u parts: name the first one", g->name,
+			      no + 1, n);
 	} else if (n > SPLIT_MAX_PARTS) {
 		ret = z5_fail(err, -EINVAL, "%s: split.count is %u, expected at most %u", g->name, n, SPLIT_MAX_PARTS);
 	} else if (n > 1) {

@@ -21,8 +21,8 @@ struct gguf_head {
 };
 
 /*
- * Head of a file with src's pairs and tensors in src's order, tensor i of type types[i], whose block its rows fill. -ENOMEM;
- * -EINVAL if the sizes overflow. Free with gguf_head_free(), also after an error.
+ * Head of a file with src's pairs and tensors in src's order, tensor i of type types[i], whose block its rows fill.
+ * -ENOMEM; -EINVAL if the sizes overflow. Free with gguf_head_free(), also after an error.
  */
 int gguf_head_make(struct gguf_head *h, const struct gguf *src, const struct gguf_set *set, size_t n_set,
 		   const uint32_t *types, struct zen5rt_error *err);

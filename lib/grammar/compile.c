@@ -149,8 +149,11 @@ static int compile_code(struct compile *c)
 	for (uint32_t i = 0; i < named && !c->error; i++)
 		compile_rule(c, c->g->rule[i].body, i);
 	for (uint32_t i = 0; i < p->n_rule && !c->error; i++) {
-		uint32_t pos = compile_node(c, c->body[i], Z5_END, c->named[i]);
+		uint32_t pos;
 
+		/* compile_rule() has grown all three */
+		Z5_KNOWN(c->body && c->named && p->start);
+		pos = compile_node(c, c->body[i], Z5_END, c->named[i]);
 		p->start[i] = pos;
 	}
 	return c->error;

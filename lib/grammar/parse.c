@@ -213,7 +213,7 @@ static int gbnf_class(struct gbnf_parser *ps, uint32_t *id)
 		ps->at += negate;
 	}
 	while (!dot && gbnf_peek(ps, 0) != ']') {
-		struct z5_range c;
+		struct z5_range c = { 0, 0 };
 
 		from = ps->at;
 		if (from >= g->len)
@@ -295,11 +295,11 @@ static int gbnf_token(struct gbnf_parser *ps, uint32_t *node)
 {
 	const struct z5_gbnf *g = ps->g;
 	size_t start = ps->at;
-	bool not = gbnf_peek(ps, 0) == '!';
+	bool inverse = gbnf_peek(ps, 0) == '!';
 	uint32_t id = 0;
 	int r;
 
-	ps->at += not;
+	ps->at += inverse;
 	if (gbnf_peek(ps, 0) != '<')
 		return z5_gbnf_fail(g, start, "! stands before a token only: !<[123]> or !<text>");
 	if (!g->vocab)
@@ -314,10 +314,10 @@ static int gbnf_token(struct gbnf_parser *ps, uint32_t *node)
 	}
 	if (r)
 		return r;
-	if (!not && zen5rt_vocab_is_eog(g->vocab, (int32_t)id))
+	if (!inverse && zen5rt_vocab_is_eog(g->vocab, (int32_t)id))
 		return z5_gbnf_fail(g, start, "this token ends the answer: leave it out, the end of the "
 				    "grammar allows it");
-	return gbnf_node(ps, (struct z5_ast){ .kind = not ? Z5_AST_NOT_TOKEN : Z5_AST_TOKEN, .a = id,
+	return gbnf_node(ps, (struct z5_ast){ .kind = inverse ? Z5_AST_NOT_TOKEN : Z5_AST_TOKEN, .a = id,
 			 .at = (uint32_t)start }, node);
 }
 
@@ -502,7 +502,7 @@ static int gbnf_sequence(struct gbnf_parser *ps, bool lines, uint32_t *id)
 static int gbnf_alternatives(struct gbnf_parser *ps, bool nested, uint32_t *id)
 {
 	struct z5_gbnf *g = ps->g;
-	uint32_t last = Z5_NONE, one;
+	uint32_t last = Z5_NONE, one = 0;
 	size_t at = ps->at;
 	int r;
 
@@ -524,7 +524,7 @@ static int gbnf_definition(struct gbnf_parser *ps)
 {
 	struct z5_gbnf *g = ps->g;
 	size_t at = ps->at, len = gbnf_name(ps);
-	uint32_t id, body;
+	uint32_t id = 0, body = 0;
 	int r;
 
 	if (!len && gbnf_peek(ps, 0) == '|')

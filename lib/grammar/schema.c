@@ -346,8 +346,8 @@ static int all_join(struct z5_schema *s, json_t *joined, const json_t *part, uns
 	int r = 0;
 
 	if (depth > Z5_SCHEMA_NEST || ++s->n_join > SCHEMA_JOINS)
-		return z5_schema_fail(s, "\"allOf\" and \"$ref\" in one another more than %u times, or %u of them", Z5_SCHEMA_NEST,
-				      SCHEMA_JOINS);
+		return z5_schema_fail(s, "\"allOf\" and \"$ref\" in one another more than %u times, or %u of them",
+				      Z5_SCHEMA_NEST, SCHEMA_JOINS);
 	if (!json_is_object(part))
 		return z5_schema_fail(s, "\"allOf\" can join object schemas only");
 	json_object_foreach((json_t *)part, key, v) {

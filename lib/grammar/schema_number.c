@@ -219,7 +219,10 @@ struct fraction {
 	bool open_lo, open_hi;
 };
 
-/* True if some digits, at most room, are within. Bounds have fewer than DIGITS_MAX, so that there is room between two. */
+/*
+ * True if some digits, at most room, are within. Bounds have fewer than DIGITS_MAX, so that there is room between
+ * two.
+ */
 static bool fraction_any(struct fraction f, int room)
 {
 	int c = f.lo && f.hi ? strcmp(f.lo, f.hi) : -1;

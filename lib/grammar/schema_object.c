@@ -58,8 +58,9 @@ static size_t unit_len(const char *p)
 #define NAME_MAX_UNITS 256
 
 /*
- * Writes the rule "key-number" for the rest of a key of which the first at bytes are those of all of name[0..n), sorted, and
- * which is none of them. Keys that are not named use neither \u nor \/, so that none can be written in two ways.
+ * Writes the rule "key-number" for the rest of a key of which the first at bytes are those of all of name[0..n),
+ * sorted, and which is none of them. Keys that are not named use neither \u nor \/, so that none can be written in
+ * two ways.
  */
 static int other_key(struct z5_schema *s, char *const *name, size_t n, size_t at, unsigned int depth,
 		     unsigned int number)

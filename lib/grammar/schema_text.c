@@ -373,7 +373,10 @@ static int pattern_repeat(struct pattern *p)
 	return 0;
 }
 
-/* Alternatives up to a ) or the end. Outside groups each may begin with ^ and end with $, else anything may be there. */
+/*
+ * Alternatives up to a ) or the end. Outside groups each may begin with ^ and end with $, else anything may be
+ * there.
+ */
 static int pattern_alternatives(struct pattern *p)
 {
 	bool top = !p->depth;

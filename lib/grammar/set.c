@@ -5,6 +5,7 @@
  * 128 single bytes, then blocks of 64, 64 * 64 and 64 * 64 * 64 (RFC 3629, section 4). Nothing but
  * valid UTF-8 is ever matched.
  */
+#include "error.h"
 #include "grammar.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ int z5_grow(void *p, uint32_t n, uint32_t *cap, size_t size)
 	more = *cap ? *cap * 2 : 64;
 	/* p is the address of a pointer of any type */
 	memcpy(&q, p, sizeof(q));
+	/* cppcheck-suppress memleakOnRealloc ; the caller's pointer still has it */
 	q = reallocarray(q, more, size);
 	if (!q)
 		return -ENOMEM;
@@ -175,7 +177,8 @@ static int set_blocks(struct set_build *b, unsigned int first, unsigned int last
 		if (c == SET_ALL) {
 			r = set_full(b->s, more, &to);
 		} else {
-			/* at most three bytes follow the first one */
+			/* at most three bytes follow the first one; of the last one's blocks of 1 none is in parts */
+			Z5_KNOWN(more > 0 && more <= 3);
 			k = 0;
 			r = set_blocks(b, 0x80, 0xbf, lo, more - 1, below, &k);
 			if (!r && !k)

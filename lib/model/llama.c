@@ -58,7 +58,7 @@ static int bind_qk_norm(struct zen5rt_model *m, struct z5_loader *ld, unsigned i
 	static const char q[] = "blk.%u.attn_q_norm.weight", k[] = "blk.%u.attn_k_norm.weight";
 	const struct z5_hparams *h = &m->h;
 	struct z5_layer *l = &m->layers[i];
-	uint64_t nq = h->hd_k, nk = h->hd_k;
+	uint64_t nq = h->hd_k, nk = nq;
 	int ret;
 
 	switch (m->arch->qk_norm) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1), in the absorbed form: a position leaves one
- * latent vector c and one turned key for all heads in the cache. A head's keys would be k_b c; instead its query becomes
- * transposed k_b q, and meets c itself. The weighted sum of c then goes through the head's v_b. So the cache is that of
- * one KV head of kv_lora + n_rot, for as many heads as there are.
+ * Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1), in the absorbed form: a position leaves
+ * one latent vector c and one turned key for all heads in the cache. A head's keys would be k_b c; instead its
+ * query becomes transposed k_b q, and meets c itself. The weighted sum of c then goes through the head's v_b. So
+ * the cache is that of one KV head of kv_lora + n_rot, for as many heads as there are.
  */
 #include "mla.h"
 

@@ -100,7 +100,10 @@ struct zen5rt_model {
 	struct z5_layer *layers;
 	struct z5_weight embd, output;	/* output shares embd's data where they are tied */
 	struct z5_norm output_norm;
-	/* divisors of rotary frequencies, float[n_rot / 2], NULL: none; LongRoPE has one set for short contexts and one for long */
+	/*
+	 * divisors of rotary frequencies, float[n_rot / 2], NULL: none; LongRoPE has one set for short contexts and
+	 * one for long
+	 */
 	const float *rope_factors, *rope_short, *rope_long;
 	struct z5_kind *kinds;
 	unsigned int n_kinds;

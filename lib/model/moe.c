@@ -15,8 +15,8 @@
 /* ---- binding ---- */
 
 /* Experts in one tensor, or as old files have them, each in its own. */
-static int bind_experts(struct zen5rt_model *m, struct z5_loader *ld, struct z5_stack *s, const char *role, uint64_t rows,
-			uint64_t k, const char *merged, const char *parts, unsigned int i)
+static int bind_experts(struct zen5rt_model *m, struct z5_loader *ld, struct z5_stack *s, const char *role,
+			uint64_t rows, uint64_t k, const char *merged, const char *parts, unsigned int i)
 {
 	const struct z5_moe_hparams *h = &m->h.moe;
 
@@ -115,7 +115,7 @@ static void choose_groups(const struct z5_moe_hparams *h, float *choice, struct 
 
 	for (uint32_t g = 0; g < h->groups; g++) {
 		float *x = choice + g * size;
-		uint32_t two[2];
+		uint32_t two[2] = { 0, 0 };
 
 		best(two, top, x, size);
 		score[g] = x[two[0]];
@@ -394,7 +394,8 @@ static void experts_out(const struct z5_pass *p, const struct plan *plan)
 		z5_product_groups(p, &down->w, z5_stack_at(down, j->expert), g0, g1, plan->mid, j->slot, j->n,
 				  z5_row(out, j->slot), out->stride);
 		for (uint32_t s = j->slot; s < j->slot + j->n && plan->l->down_bias; s++)
-			z5_add(z5_row(out, s) + r0, plan->l->down_bias + (size_t)j->expert * p->h->n_embd + r0, r1 - r0);
+			z5_add(z5_row(out, s) + r0, plan->l->down_bias + (size_t)j->expert * p->h->n_embd + r0,
+			       r1 - r0);
 	}
 	for (uint32_t t = 0; t < p->n; t++)
 		for (size_t i = (size_t)t * h->used; i < (size_t)(t + 1) * h->used; i++)

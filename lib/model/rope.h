@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rotary positions (Su et al., arXiv 2104.09864) and the ways to stretch them over longer contexts: linear (Chen et al.,
- * 2306.15595), YaRN (Peng et al., 2309.00071), LongRoPE (Ding et al., 2402.13753), and divisors that the file lists
- * (llama 3.1: 2407.21783).
+ * Rotary positions (Su et al., arXiv 2104.09864) and the ways to stretch them over longer contexts: linear (Chen et
+ * al., 2306.15595), YaRN (Peng et al., 2309.00071), LongRoPE (Ding et al., 2402.13753), and divisors that the file
+ * lists (llama 3.1: 2407.21783).
  */
 #ifndef Z5_ROPE_H
 #define Z5_ROPE_H

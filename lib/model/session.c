@@ -292,7 +292,7 @@ static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float
 			s->pos += step.n;
 			i += step.n;
 			if (step.all)
-				memcpy(s->logits, all + (i - 1) * n_vocab, n_vocab * sizeof(float));
+				memcpy(s->logits, step.all + (step.n - 1) * n_vocab, n_vocab * sizeof(float));
 			else if (all)
 				memcpy(all + (i - 1) * n_vocab, s->logits, n_vocab * sizeof(float));
 		}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The search that all quantizers share. Given the integers q, the scale that makes sum w (x - d q)^2 smallest is
- * d = sum w x q / sum w q^2 (least squares), which leaves an error of sum w x^2 - (sum w x q)^2 / sum w q^2; so only the
- * way in which values are rounded to integers has to be tried: a number of scales around the one that just holds the
- * largest value, then the least-squares scale of the best of them once more, and again. With an offset it is the
- * same with two unknowns.
+ * d = sum w x q / sum w q^2 (least squares), which leaves an error of sum w x^2 - (sum w x q)^2 / sum w q^2; so
+ * only the way in which values are rounded to integers has to be tried: a number of scales around the one that just
+ * holds the largest value, then the least-squares scale of the best of them once more, and again. With an offset it
+ * is the same with two unknowns.
  *
  * Values are grouped in at most Z5_FIT_MAX; n is a multiple of 8. Sums run in 8 lanes, which fixes their order.
  */
@@ -111,7 +111,7 @@ Z5_INLINE float z5_fit_scale(const float *x0, const float *w, size_t n, z5_level
 		return 0;
 	for (size_t i = 0; i < n; i++)
 		x[i] = x0[i] / max;
-	for (unsigned int side = 0; side <= both; side++)
+	for (unsigned int side = 0; side < (both ? 2 : 1); side++)
 		for (unsigned int s = 0; s < steps; s++) {
 			float t = from + (to - from) * (float)s / (float)(steps - 1), dd = 0;
 			float g = z5_scale_gain(x, w, n, side ? -t : t, level, arg, &dd);

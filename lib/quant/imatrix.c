@@ -145,7 +145,7 @@ static int get(struct in *in, void *p, size_t n)
 static int read_entry(struct z5_imatrix *im, struct in *in, int32_t i)
 {
 	char name[MAX_NAME + 1];
-	int32_t len, calls, n;
+	int32_t len = 0, calls = 0, n = 0;
 	float *v;
 	int ret = get(in, &len, 4);
 
@@ -165,7 +165,7 @@ static int read_entry(struct z5_imatrix *im, struct in *in, int32_t i)
 	if (n < 1 || (uint64_t)n > in->left / sizeof(*v))
 		return z5_fail(in->err, -EINVAL, "%s: %s has %d values, the file holds %llu more bytes", in->path,
 			       name, n, (unsigned long long)in->left);
-	v = malloc((size_t)n * sizeof(*v));
+	v = calloc((size_t)n, sizeof(*v));
 	if (!v)
 		return z5_fail(in->err, -ENOMEM, "%s: out of memory", in->path);
 	ret = get(in, v, (size_t)n * sizeof(*v));
@@ -178,7 +178,7 @@ static int read_entry(struct z5_imatrix *im, struct in *in, int32_t i)
 
 static int load_dat(struct z5_imatrix *im, struct in *in)
 {
-	int32_t n;
+	int32_t n = 0;
 	int ret = get(in, &n, 4);
 
 	if (ret)
@@ -197,7 +197,8 @@ static int by_name(const void *a, const void *b)
 
 static int sort(struct z5_imatrix *im, const char *path, struct zen5rt_error *err)
 {
-	qsort(im->e, im->n, sizeof(*im->e), by_name);
+	if (im->n)
+		qsort(im->e, im->n, sizeof(*im->e), by_name);
 	for (size_t i = 1; i < im->n; i++)
 		if (!by_name(&im->e[i - 1], &im->e[i]))
 			return z5_fail(err, -EINVAL, "%s: %s is there twice", path, im->e[i].name);

@@ -37,8 +37,8 @@ struct offset_block {
 };
 
 /* Integers and levels of one sub-block at the block's scales; adds to the sums for the next scales. */
-Z5_INLINE float offset_sub(struct offset_block *b, unsigned int j, const float *x, const float *w, struct z5_affine ideal,
-			   const struct offset_shape *s, double *sums)
+Z5_INLINE float offset_sub(struct offset_block *b, unsigned int j, const float *x, const float *w,
+			   struct z5_affine ideal, const struct offset_shape *s, double *sums)
 {
 	int s0 = (int)z5_round(z5_clamp(b->d > 0 ? ideal.d / b->d : 0, 0, s->most));
 	int m0 = (int)z5_round(z5_clamp(b->m > 0 ? -ideal.m / b->m : 0, 0, s->most));
@@ -132,7 +132,8 @@ static void put_low_2(uint8_t *dst, const uint8_t *q)
 		for (int l = 0; l < 32; l++) {
 			const uint8_t *p = q + 128 * h + l;
 
-			dst[32 * h + l] = (uint8_t)((p[0] & 3) | (p[32] & 3) << 2 | (p[64] & 3) << 4 | (p[96] & 3) << 6);
+			dst[32 * h + l] =
+				(uint8_t)((p[0] & 3) | (p[32] & 3) << 2 | (p[64] & 3) << 4 | (p[96] & 3) << 6);
 		}
 }
 

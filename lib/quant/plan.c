@@ -325,7 +325,7 @@ static int pattern_failed(struct planner *pl, size_t i, int code)
 		       "pattern %.64s: %s", pl->p->overrides[i].pattern, (const char *)text);
 }
 
-/* 1 and the type where a pattern is found in the name, 0, or an error: a pattern may take too long, or too much memory. */
+/* 1 and the type where a pattern is found in the name, 0, or an error: a pattern may take too long, or much memory. */
 static int overridden(struct planner *pl, const char *name, uint32_t *type)
 {
 	for (size_t i = 0; i < pl->p->n_overrides; i++) {

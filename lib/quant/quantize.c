@@ -109,7 +109,8 @@ static int load_rows(struct job *job, const struct item *it, uint64_t first, uin
 	to_floats(it->from, b.raw, rows, k, b.group, b.x);
 	for (size_t i = 0; i < rows * k; i++)
 		if (!isfinite(b.x[i]))
-			return z5_fail(err, -EINVAL, "%s: tensor '%s': row %llu, column %zu is %s: such a model is damaged",
+			return z5_fail(err, -EINVAL,
+				       "%s: tensor '%s': row %llu, column %zu is %s: such a model is damaged",
 				       gguf_path(job->in), it->t->name, (unsigned long long)(first + i / k), i % k,
 				       isnan(b.x[i]) ? "NaN" : "infinite");
 	return 0;
@@ -150,7 +151,8 @@ static int write_chunk(struct job *job, const struct item *it, uint64_t c, uint8
 		n = chunk_rows(it, c, &first);
 		ret = load_rows(job, it, first, n, b, &err);
 		for (uint64_t r = 0; r < n && !ret; r++)
-			it->quant(b.raw + r * it->row_to, b.x + r * it->t->ne[0], importance(it, first + r), it->t->ne[0]);
+			it->quant(b.raw + r * it->row_to, b.x + r * it->t->ne[0], importance(it, first + r),
+				  it->t->ne[0]);
 		if (!ret)
 			ret = z5_tmpfile_write(&job->file, b.raw, n * it->row_to, at + first * it->row_to, &err);
 	}
@@ -225,7 +227,8 @@ static int check_rows(struct job *job, const struct item *it, uint64_t c, struct
 		compare(s, b.x + r * k, b.y + r * k, importance(it, first + r), k);
 	/* a NaN or an infinity that was read back is in the sum */
 	if (!isfinite(s->error))
-		return z5_fail(err, -EINVAL, "%s: tensor '%s': rows %llu to %llu have values too large for %s; take BF16",
+		return z5_fail(err, -EINVAL,
+			       "%s: tensor '%s': rows %llu to %llu have values too large for %s; take BF16",
 			       gguf_path(job->in), it->t->name, (unsigned long long)first,
 			       (unsigned long long)(first + n - 1), it->to->name);
 	return 0;
@@ -319,7 +322,8 @@ static int find_importance(struct job *job, struct item *it)
 	if (!w)
 		return 0;
 	if (n != t->ne[0] * t->ne[2] * t->ne[3] && n != t->ne[0])
-		return z5_fail(job->err, -EINVAL, "%s: %s has %zu values where the tensor has %llu columns: is it of another model?",
+		return z5_fail(job->err, -EINVAL,
+			       "%s: %s has %zu values where the tensor has %llu columns: is it of another model?",
 			       job->p->imatrix, t->name, n, (unsigned long long)t->ne[0]);
 	it->importance = w;
 	it->experts = n / t->ne[0];
@@ -345,7 +349,8 @@ static int prepare_item(struct job *job, size_t i)
 		it->n = divide_up(t->size, it->per_chunk);
 	} else {
 		if (t->ne[0] > MAX_COLUMNS)
-			return z5_fail(job->err, -EINVAL, "%s: tensor '%s': rows of %llu values; at most %u are quantized",
+			return z5_fail(job->err, -EINVAL,
+				       "%s: tensor '%s': rows of %llu values; at most %u are quantized",
 				       gguf_path(job->in), t->name, (unsigned long long)t->ne[0], MAX_COLUMNS);
 		it->from = z5_type_by_ggml(t->type);
 		it->to = z5_type_by_ggml(type);
@@ -353,7 +358,7 @@ static int prepare_item(struct job *job, size_t i)
 		it->row_from = t->ne[0] / it->from->block * it->from->bytes;
 		it->row_to = t->ne[0] / it->to->block * it->to->bytes;
 		it->rows = t->size / it->row_from;
-		it->per_chunk = CHUNK / t->ne[0] ? CHUNK / t->ne[0] : 1;
+		it->per_chunk = t->ne[0] < CHUNK ? CHUNK / t->ne[0] : 1;
 		it->n = divide_up(it->rows, it->per_chunk);
 		if (job->im)
 			ret = find_importance(job, it);
@@ -430,11 +435,14 @@ static int check_names(const struct job *job, const char *in, const char *out)
 {
 	struct stat a, b;
 
+	if (!in || !out)
+		return 0;
 	if (!stat(in, &a) && !stat(out, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
 		return z5_fail(job->err, -EINVAL, "%s: is the input itself: name another file for the result", out);
 	if (job->p->imatrix && !stat(job->p->imatrix, &a) && !stat(out, &b) && a.st_dev == b.st_dev &&
 	    a.st_ino == b.st_ino)
-		return z5_fail(job->err, -EINVAL, "%s: is the importance matrix: name another file for the result", out);
+		return z5_fail(job->err, -EINVAL, "%s: is the importance matrix: name another file for the result",
+			       out);
 	return 0;
 }
 
@@ -473,7 +481,8 @@ static int prepare(struct job *job)
 		for (size_t i = 0; i < job->n; i++)
 			used += job->item[i].importance != NULL;
 		if (!used)
-			ret = z5_fail(job->err, -EINVAL, "%s: names no tensor that is quantized: is it of another model?",
+			ret = z5_fail(job->err, -EINVAL,
+				      "%s: names no tensor that is quantized: is it of another model?",
 				      job->p->imatrix);
 	}
 	return ret ? ret : prepare_head(job);

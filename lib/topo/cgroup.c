@@ -256,7 +256,8 @@ static void cgroup_mem(const char *sysroot, const struct cgroup_dir *dir, void *
 	if (!cgroup_number(sysroot, dir, dir->v2 ? "memory.current" : "memory.usage_in_bytes",
 			   &used))
 		used = 0;
-	cgroup_read(sysroot, dir, "memory.stat", stat, sizeof(stat));
+	if (cgroup_read(sysroot, dir, "memory.stat", stat, sizeof(stat)) < 0)
+		stat[0] = '\0';
 	if (dir->v2)
 		cache = cgroup_stat(stat, "inactive_file") + cgroup_stat(stat, "active_file");
 	else

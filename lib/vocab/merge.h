@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <vocab/internal.h>
 
+#include "error.h"
+
 #define MERGE_NONE UINT32_MAX	/* neither a neighbour nor a rank */
 #define MERGE_SCAN 32		/* up to here a scan for the minimum beats a heap */
 
@@ -149,6 +151,8 @@ merge_scan(struct z5_merge *m, const struct zen5rt_vocab *v, const char *text, z
 				best = i;
 		if (row[best].rank == MERGE_NONE)
 			return;
+		/* the last one has no right neighbour, and so no rank */
+		Z5_KNOWN(best + 1 < n);
 		merge_join(m, row[best].l, row[best + 1].l, row[best].id);
 		n--;
 		for (uint32_t i = best + 1; i < n; i++)

@@ -52,7 +52,9 @@ static int trie_grow(struct z5_trie *t)
 			next.edge[z5_trie_slot(&next, t->edge[i].node, (uint8_t)t->edge[i].byte)] =
 				t->edge[i];
 	free(t->edge);
-	*t = next;
+	t->edge = next.edge;
+	t->cap = next.cap;
+	t->mask = next.mask;
 	return 0;
 }
 

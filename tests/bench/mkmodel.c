@@ -14,8 +14,10 @@
 #include <kernels/kernels.h>
 
 static const struct argp_option options[] = {
-	{ "type", 't', "TYPE", 0, "a weight type by its GGUF name; Q4_0 and Q4_K get a Q6_K output matrix, as usual", 0 },
-	{ "shape", 's', "NAME", 0, "tiny, 1.1b (TinyLlama's, the default), 7b (Mistral's) or moe (8 experts, 1.9 billion weights)", 0 },
+	{ "type", 't', "TYPE", 0,
+	  "a weight type by its GGUF name; Q4_0 and Q4_K get a Q6_K output matrix, as usual", 0 },
+	{ "shape", 's', "NAME", 0,
+	  "tiny, 1.1b (TinyLlama's, the default), 7b (Mistral's) or moe (8 experts, 1.9 billion weights)", 0 },
 	{ "embd", 'e', "N", 0, "Width", 0 },
 	{ "ff", 'f', "N", 0, "Width of the feed-forward", 0 },
 	{ "layers", 'l', "N", 0, "Layers", 0 },
@@ -202,9 +204,11 @@ static void row(uint8_t *p, const struct z5_type_ops *t, size_t k, float sd)
 		case 8: h = half(sd / 74); memcpy(p, &h, 2); break;
 		case 2: h = half(sd / 4.6f); memcpy(p, &h, 2); break;
 		/* a scale of 32 * 7.5 on average, less a minimum of the same size */
-		case 3: h = half(sd / 4.6f); memcpy(p, &h, 2); h = half(sd / 4.6f * 7.5f) | 0x8000; memcpy(p + 2, &h, 2); break;
+		case 3: h = half(sd / 4.6f); memcpy(p, &h, 2);
+			h = half(sd / 4.6f * 7.5f) | 0x8000; memcpy(p + 2, &h, 2); break;
 		case 6: h = half(sd / 9.2f); memcpy(p, &h, 2); break;
-		case 7: h = half(sd / 9.2f); memcpy(p, &h, 2); h = half(sd / 9.2f * 15.5f) | 0x8000; memcpy(p + 2, &h, 2); break;
+		case 7: h = half(sd / 9.2f); memcpy(p, &h, 2);
+			h = half(sd / 9.2f * 15.5f) | 0x8000; memcpy(p + 2, &h, 2); break;
 		case 10: h = half(sd / 15); memcpy(p + 80, &h, 2); h = half(sd / 9); memcpy(p + 82, &h, 2); break;
 		case 11: h = half(sd / 42); memcpy(p + 108, &h, 2); break;
 		case 13: h = half(sd / 510); memcpy(p, &h, 2); h = half(sd / 34); memcpy(p + 2, &h, 2); break;

@@ -3,7 +3,7 @@
 """Toy vocabularies of the kinds that no other file here has, and texts for them: toy-ugm (unigram with a charsmap),
 toy-wpm (WordPiece), toy-rwkv (longest match over bytes), toy-raw (BPE over raw UTF-8, as Gemma 4).
 
-usage: mktoy.py OUTDIR		writes OUTDIR/toy-*.gguf and OUTDIR/tokcases/toy-*.inp
+usage: mktoy.py OUTDIR    writes OUTDIR/toy-*.gguf and OUTDIR/tokcases/toy-*.inp
 
 The .out beside each .inp was made by llama-tokenize of llama.cpp 0.7.0: one line of ids a text, no BOS or EOS,
 special tokens not parsed. Everything is a function of TEXTS; scores are minus the logarithm of a piece's rank.

@@ -114,7 +114,8 @@ static void collect(void *user, const char *text, size_t len)
 
 static void channels(void)
 {
-	static const int32_t ids[] = { CHANNEL, ANALYSIS, MESSAGE, HM, HM, END, START, ASSISTANT, CHANNEL, FINAL, MESSAGE, YES };
+	static const int32_t ids[] = { CHANNEL, ANALYSIS, MESSAGE, HM, HM, END, START, ASSISTANT, CHANNEL, FINAL,
+		MESSAGE, YES };
 	struct zen5rt_vocab *v = harmony_vocab();
 	static const char *const stop[] = { "yes" };
 	char text[128] = "";

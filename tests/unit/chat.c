@@ -51,15 +51,15 @@ static void published(void)
 		int system, turns;
 		size_t n;
 
-		if (json_unpack(c, "{s:s, s:b, s:i, s:s, s:s, s:s}", "template", &name, "system", &system, "turns", &turns,
-				"bos", &bos, "eos", &eos, "text", &want)) {
+		if (json_unpack(c, "{s:s, s:b, s:i, s:s, s:s, s:s}", "template", &name, "system", &system, "turns",
+				&turns, "bos", &bos, "eos", &eos, "text", &want)) {
 			ok(false, "case %zu is complete", i);
 			continue;
 		}
 		t = chat_by_name(name);
 		n = conversation(m, system, (size_t)turns);
-		if (!ok(t && !chat_render(t, bos, eos, m, n, true, &got, &err) && !strcmp(got.text, want), "%s%s, %d turns", name,
-			system ? " with a system text" : "", turns))
+		if (!ok(t && !chat_render(t, bos, eos, m, n, true, &got, &err) && !strcmp(got.text, want),
+			"%s%s, %d turns", name, system ? " with a system text" : "", turns))
 			diag("got  %s\n# want %s\n# %s", got.text, want, err.message);
 		chat_text_free(&got);
 	}
@@ -136,12 +136,14 @@ static void details(void)
 		{ .role = "assistant", .text = "<think>\nhm</think>\n\nyes", .len = 23 },
 		{ .role = "user", .text = "b", .len = 1 },
 	};
-	struct chat_message bad[] = { { .role = "user", .text = "", .len = 0 }, { .role = "system", .text = "", .len = 0 } };
+	struct chat_message bad[] = { { .role = "user", .text = "", .len = 0 },
+				      { .role = "system", .text = "", .len = 0 } };
 	struct zen5rt_error err;
 	struct chat_text t;
 
 	chat_render(chat_by_name("qwen3"), "", "", thought, 3, true, &t, &err);
-	ok(strstr(t.text, "assistant\nyes<|im_end|>") && !strstr(t.text, "hm"), "past thoughts are dropped, with the empty line after");
+	ok(strstr(t.text, "assistant\nyes<|im_end|>") && !strstr(t.text, "hm"),
+	   "past thoughts are dropped, with the empty line after");
 	chat_text_free(&t);
 	chat_render(chat_by_name("deepseek-r1"), "", "", thought, 3, true, &t, &err);
 	ok(strstr(t.text, "\n\nyes") && !strstr(t.text, "hm"), "DeepSeek keeps that line");
@@ -149,11 +151,14 @@ static void details(void)
 	chat_render(chat_by_name("chatml"), "", "", thought, 3, true, &t, &err);
 	ok(strstr(t.text, "<think>\nhm</think>\n\nyes"), "a template without thoughts leaves them");
 	chat_text_free(&t);
-	ok(chat_render(chat_by_name("chatml"), "", "", bad, 2, true, &t, &err) == -EINVAL && strstr(err.message, "\"system\""),
+	ok(chat_render(chat_by_name("chatml"), "", "", bad, 2, true, &t, &err) == -EINVAL &&
+		   strstr(err.message, "\"system\""),
 	   "a system message in the middle is refused");
 	bad[1].role = "tool";
-	ok(chat_render(chat_by_name("chatml"), "", "", bad, 2, true, &t, &err) == -EINVAL, "an unknown role is refused");
-	ok(!chat_render(chat_by_name("chatml"), "", "", bad, 1, false, &t, &err) && !strcmp(t.text, "<|im_start|>user\n<|im_end|>\n"),
+	ok(chat_render(chat_by_name("chatml"), "", "", bad, 2, true, &t, &err) == -EINVAL,
+	   "an unknown role is refused");
+	ok(!chat_render(chat_by_name("chatml"), "", "", bad, 1, false, &t, &err) &&
+		   !strcmp(t.text, "<|im_start|>user\n<|im_end|>\n"),
 	   "an empty message, no prompt for an answer");
 	chat_text_free(&t);
 }
@@ -165,8 +170,8 @@ enum { NORMAL = 1, UNKNOWN, CONTROL, USER };
 /* A vocabulary of single bytes (GPT-2's alphabet is theirs for ASCII), a few merges and five special tokens. */
 static struct zen5rt_vocab *small_vocab(int32_t start_type)
 {
-	static const char *const words[] = { "<|im_start|>", "<|im_end|>", "<s>", "</s>", "us", "er", "user", "\xc4\x8a\xc4\x8a",
-						"<|tool|>" };
+	static const char *const words[] = { "<|im_start|>", "<|im_end|>",	 "<s>",	    "</s>", "us", "er",
+					     "user",	     "\xc4\x8a\xc4\x8a", "<|tool|>" };
 	static const char *const merges[] = { "u s", "e r", "us er", "\xc4\x8a \xc4\x8a" };
 	static const uint32_t bos = 2, eos = 3;
 	uint64_t n_keys = 8;
@@ -245,7 +250,8 @@ static void injection(int32_t start_type, const char *kind)
 
 static void given_ids(void)
 {
-	static const char text[] = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nwhatever<|im_end|>\n<|im_start|>user\n\n\nMore"
+	static const char text[] =
+		"<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nwhatever<|im_end|>\n<|im_start|>user\n\n\nMore"
 		"<|im_end|>\n<|im_start|>assistant\n";
 	static const int32_t answer[] = { 50, 51, 52 };
 	struct zen5rt_vocab *v = small_vocab(CONTROL);
@@ -268,7 +274,8 @@ static void given_ids(void)
 	/* "user\n" and "\n\nMore": the merge of two newlines reaches over the border */
 	m[1].ids = NULL;
 	chat_ids(t, v, m, 3, true, &all, &n_all, NULL);
-	n_whole = zen5rt_tokenize(v, text, sizeof(text) - 1, ZEN5RT_TOKENIZE_BOS | ZEN5RT_TOKENIZE_SPECIAL, whole, 256, NULL);
+	n_whole = zen5rt_tokenize(v, text, sizeof(text) - 1, ZEN5RT_TOKENIZE_BOS | ZEN5RT_TOKENIZE_SPECIAL, whole,
+				  256, NULL);
 	ok(n_whole == (int64_t)n_all && !memcmp(all, whole, n_all * 4) && count(all, n_all, 7) == 1,
 	   "piece by piece the same ids as the whole text");
 	free(all);
@@ -302,7 +309,8 @@ static void whole_text(const char *path)
 		int64_t n_want;
 		bool same;
 
-		if (chat_render(t, bos, eos, m, n, true, &text, &err) || chat_tokenize(t, v, &text, &ids, &n_ids, &err)) {
+		if (chat_render(t, bos, eos, m, n, true, &text, &err) ||
+		    chat_tokenize(t, v, &text, &ids, &n_ids, &err)) {
 			ok(false, "%s: %s", t->name, err.message);
 			continue;
 		}
@@ -311,11 +319,13 @@ static void whole_text(const char *path)
 		/* BOS from the text and from the vocabulary's wish are two; one is meant */
 		if (*bos && n_want > 1 && want[0] == zen5rt_vocab_bos(v) && want[1] == want[0])
 			skip_bos = 1;
-		same = n_want - (int64_t)skip_bos == (int64_t)n_ids && !memcmp(want + skip_bos, ids, n_ids * sizeof(*ids));
+		same = n_want - (int64_t)skip_bos == (int64_t)n_ids &&
+		       !memcmp(want + skip_bos, ids, n_ids * sizeof(*ids));
 		if (!ok(same, "%s over %s", t->name, strrchr(path, '/') + 1))
 			for (size_t i = 0; i < n_ids; i++)
 				if (ids[i] != want[i + skip_bos]) {
-					diag("id %zu of %zu and %lld: %d, want %d", i, n_ids, (long long)n_want, ids[i], want[i + skip_bos]);
+					diag("id %zu of %zu and %lld: %d, want %d", i, n_ids, (long long)n_want,
+					     ids[i], want[i + skip_bos]);
 					break;
 				}
 		free(want);

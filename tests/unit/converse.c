@@ -107,11 +107,13 @@ static void turns(void)
 	first = zen5rt_session_pos(run.session);
 	ok(!say("More.") && run.n_kept >= first && exact(), "and the conversation goes on from what it was");
 	interrupted = 1;
-	ok(say("Never said.") == -ECANCELED && !strcmp(c.msg[c.n - 1].role, "assistant"), "Ctrl-C before the answer takes the turn back");
+	ok(say("Never said.") == -ECANCELED && !strcmp(c.msg[c.n - 1].role, "assistant"),
+	   "Ctrl-C before the answer takes the turn back");
 	interrupted = 0;
 	ok(!say("After that.") && exact(), "and the conversation goes on");
 	converse_clear(&c, "Be brief.");
-	ok(!strcmp(converse_system(&c), "Be brief.") && !say("Hello.") && exact() && c.n == 3, "a new conversation, a system text");
+	ok(!strcmp(converse_system(&c), "Be brief.") && !say("Hello.") && exact() && c.n == 3,
+	   "a new conversation, a system text");
 	end();
 }
 
@@ -127,16 +129,19 @@ static void stopping(void)
 	begin(512, false);
 	stop[0] = strndup(whole + strlen(whole) / 2, 6);
 	c.stops[0] = stop[0];	/* in the place of the template's own */
-	ok(!say("Tell me a story.") && !strcmp(run.end, "stop") && !strstr(text, stop[0]), "a stop string ends the answer before it");
+	ok(!say("Tell me a story.") && !strcmp(run.end, "stop") && !strstr(text, stop[0]),
+	   "a stop string ends the answer before it");
 	ok(!strncmp(whole, text, strlen(text)) && strlen(text) < strlen(whole), "the text up to there is what it was");
-	ok(!c.msg[c.n - 1].ids && !say("And then?") && exact(), "the next turn sees the text, not the tokens behind it");
+	ok(!c.msg[c.n - 1].ids && !say("And then?") && exact(),
+	   "the next turn sees the text, not the tokens behind it");
 	end();
 	free((char *)stop[0]);
 }
 
 static void shifting(void)
 {
-	const char *long_text = "A long text that goes on and on, word after word, until nobody knows any more how it began, and then "
+	const char *long_text =
+		"A long text that goes on and on, word after word, until nobody knows any more how it began, and then "
 		"some words more, so that the context of this session can never hold all of it, whatever else is forgotten. "
 		"A long text that goes on and on, word after word, until nobody knows any more how it began, and then some.";
 	bool between = false, within = false, all = true;
@@ -158,7 +163,8 @@ static void shifting(void)
 	ok(all, "twelve turns in a context of 160: always the exact logits, never without the system text");
 	ok(between && within, "turns were forgotten between answers and within one");
 	o.n_predict = -1;
-	ok(!say("And now without end.") && !strcmp(run.end, "context full"), "an answer that fills the context alone ends there");
+	ok(!say("And now without end.") && !strcmp(run.end, "context full"),
+	   "an answer that fills the context alone ends there");
 	ok(exact() && zen5rt_session_pos(run.session) == 160, "with the last position used");
 	ok(say(long_text) == -ENOSPC && strstr(notes, "160 positions"), "a text that never fits is refused");
 	o.n_predict = 4;
@@ -182,7 +188,8 @@ int main(void)
 	zen5rt_params_init(&p);
 	p.n_threads = 2;
 	watch_params(&w, &p);
-	if (zen5rt_open(&p, &run.rt, &err) || zen5rt_model_load(run.rt, "tests/models/zen5-tiny.gguf", &run.model, &err)) {
+	if (zen5rt_open(&p, &run.rt, &err) ||
+	    zen5rt_model_load(run.rt, "tests/models/zen5-tiny.gguf", &run.model, &err)) {
 		ok(false, "%s", err.message);
 		return done();
 	}

@@ -68,15 +68,17 @@ static void test_recorded(void)
 
 		if (!ok(identify(want[i].name, &c, &src), "%s: read", want[i].name))
 			continue;
-		if (!ok(!strcmp(c.brand, want[i].brand) && !strcmp(c.core, want[i].core) && c.family == want[i].family &&
-				c.model == want[i].model && c.zen5 == want[i].zen5 && c.data_path_bits == want[i].bits,
+		if (!ok(!strcmp(c.brand, want[i].brand) && !strcmp(c.core, want[i].core) &&
+				c.family == want[i].family && c.model == want[i].model && c.zen5 == want[i].zen5 &&
+				c.data_path_bits == want[i].bits,
 			"%s: is %s", want[i].name, want[i].brand))
 			diag("\"%s\" %s %x %x %d %u", c.brand, c.core, c.family, c.model, c.zen5, c.data_path_bits);
 		if (!ok(!strcmp(c.level, want[i].level) && z5_cpu_n_umc(&src) == want[i].n_umc &&
 				c.hypervisor == want[i].hypervisor && c.pages_1g == want[i].pages_1g,
 			"%s: %s, %u memory controllers", want[i].name, want[i].level, want[i].n_umc))
 			diag("%s (%s) %u %d %d", c.level, c.missing, z5_cpu_n_umc(&src), c.hypervisor, c.pages_1g);
-		ok(!*c.missing == !strcmp(c.level, "avx512vnni"), "%s: something is missing below the top only", want[i].name);
+		ok(!*c.missing == !strcmp(c.level, "avx512vnni"), "%s: something is missing below the top only",
+		   want[i].name);
 		z5_cpuid_close(&src);
 	}
 }
@@ -120,7 +122,8 @@ static void test_models(void)
 	ok(!bad5 && !bad6, "family 1Ah: every model is what Linux says (%u, %u)", bad5, bad6);
 	z5_cpuid_close(&src);
 
-	c = changed("ryzen-9950x", 0, 0, &(struct z5_leaf){ .a = 16, .b = 0x756e6547, .c = 0x6c65746e, .d = 0x49656e69 });
+	c = changed("ryzen-9950x", 0, 0,
+		    &(struct z5_leaf){ .a = 16, .b = 0x756e6547, .c = 0x6c65746e, .d = 0x49656e69 });
 	ok(!c.zen5 && !*c.core && !strcmp(c.vendor, "GenuineIntel"), "family 1Ah of another vendor is no Zen 5");
 }
 
@@ -131,14 +134,18 @@ static void test_levels(void)
 							    .c = 0x19405fce, .d = 0x10000110 });
 	struct z5_cpuid src = { 0 };
 
-	ok(!strcmp(c.level, "avx2") && !strcmp(c.missing, "avx512vl"), "without avx512vl: avx2 (%s, %s)", c.level, c.missing);
-	c = changed("ryzen-9950x", 7, 0, &(struct z5_leaf){ .a = 1, .b = 0xf1bf978b, .c = 0x19405fce, .d = 0x10000110 });
-	ok(!strcmp(c.level, "scalar") && !strcmp(c.missing, "avx2"), "without avx2: scalar (%s, %s)", c.level, c.missing);
+	ok(!strcmp(c.level, "avx2") && !strcmp(c.missing, "avx512vl"), "without avx512vl: avx2 (%s, %s)", c.level,
+	   c.missing);
+	c = changed("ryzen-9950x", 7, 0,
+		    &(struct z5_leaf){ .a = 1, .b = 0xf1bf978b, .c = 0x19405fce, .d = 0x10000110 });
+	ok(!strcmp(c.level, "scalar") && !strcmp(c.missing, "avx2"), "without avx2: scalar (%s, %s)", c.level,
+	   c.missing);
 
 	if (identify("ryzen-9950x", &c, &src)) {
 		src.xcr0 = 7;
 		z5_cpu_identify(&src, &c);
-		ok(!strcmp(c.level, "avx2") && !strcmp(c.missing, "os-avx512"), "a system without the registers of AVX-512");
+		ok(!strcmp(c.level, "avx2") && !strcmp(c.missing, "os-avx512"),
+		   "a system without the registers of AVX-512");
 		src.xcr0 = 3;
 		z5_cpu_identify(&src, &c);
 		ok(!strcmp(c.level, "scalar") && !strcmp(c.missing, "os-avx"), "a system without those of AVX");
@@ -209,7 +216,8 @@ static void test_bad(void)
 	char *many = malloc(5000 * len + 1), part[256];
 
 	run("rm -rf", "");
-	ok(z5_cpuid_open(root, &src, &err) == -ENOENT && strstr(err.message, "cpuid.txt"), "no directory: %s", err.message);
+	ok(z5_cpuid_open(root, &src, &err) == -ENOENT && strstr(err.message, "cpuid.txt"), "no directory: %s",
+	   err.message);
 	ok(opened("", &err) == -EINVAL && strstr(err.message, "leaf 0"), "an empty one: %s", err.message);
 	ok(opened("CPU 0:\n  garbage 0x 0x: eax=\n\xff\xfe\x01\n", &err) == -EINVAL, "garbage");
 	ok(!opened(line, &err), "one leaf is enough");

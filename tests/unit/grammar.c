@@ -213,7 +213,8 @@ static void test_bounds(void)
 	ok(match_free(strdup("root ::= (\"a\"?){1000}"), repeat("", "a", 1001, "")) == 'n', "and not one more");
 	ok(match_free(repeat("root ::= ", "\"a\"?", 1000, "\"a\""), repeat("", "a", 1001, "")) == 'y',
 	   "a? a thousand times, then a");
-	ok(match_free(strdup("root ::= (((\"a\"*)*)*)* (\"\" | (\"\" | \"\")* | \"b\"*)+"), repeat("", "a", 5000, "bb")) == 'y',
+	ok(match_free(strdup("root ::= (((\"a\"*)*)*)* (\"\" | (\"\" | \"\")* | \"b\"*)+"),
+		      repeat("", "a", 5000, "bb")) == 'y',
 	   "loops in loops");
 	ok(match_free(strdup("root ::= \"a\" root x root | \"a\" root y root | \"\"\nx ::= \"b\"\ny ::= \"b\""),
 		      repeat("", "ab", 500, "")) == 'y', "2^500 ways to read it");
@@ -221,9 +222,11 @@ static void test_bounds(void)
 	   "counts in counts");
 	ok(match_free(strdup("root ::= \"a\" root | \"\""), repeat("", "a", 100000, "")) == 'y',
 	   "a list as recursion to the right does not deepen");
-	ok(match_free(strdup("root ::= \"a\" root \"b\" | \"\""), repeat("", "a", 16000, "")) == 'p', "16000 rules deep");
+	ok(match_free(strdup("root ::= \"a\" root \"b\" | \"\""), repeat("", "a", 16000, "")) == 'p',
+	   "16000 rules deep");
 	ok(match_free(strdup("root ::= \"a\" root \"b\" | \"\""), repeat("", "a", 17000, "")) == 'n', "and not 17000");
-	ok(match_free(strdup("root ::= .* [a-m] .{1000}"), repeat("", "qaz", 1000, "")) == 'y', "a set of a thousand places");
+	ok(match_free(strdup("root ::= .* [a-m] .{1000}"), repeat("", "qaz", 1000, "")) == 'y',
+	   "a set of a thousand places");
 }
 
 /* The -E2BIG of a text that is past the bounds, as opposed to one that is not allowed. */
@@ -241,11 +244,13 @@ static void test_beyond(void)
 	ok(zen5rt_matcher_text(m, deep, 17000, &err) == -E2BIG && strstr(err.message, "16384 rules deep"),
 	   "too deep is said");
 	ok(!zen5rt_matcher_text(m, "bb", 2, &err) && zen5rt_matcher_can_end(m), "and the matcher is where it was");
-	ok(zen5rt_matcher_text(m, "b", 1, &err) == -EDOM && strstr(err.message, "after \"aabb\""), "no more may follow");
+	ok(zen5rt_matcher_text(m, "b", 1, &err) == -EDOM && strstr(err.message, "after \"aabb\""),
+	   "no more may follow");
 	ok(!zen5rt_matcher_can_end(back) && !zen5rt_matcher_text(back, "bb", 2, &err) && zen5rt_matcher_can_end(back),
 	   "the copy goes on by itself");
 	zen5rt_matcher_reset(m);
-	ok(zen5rt_matcher_can_end(m) && zen5rt_matcher_text(m, "b", 1, &err) == -EDOM, "reset goes back to the beginning");
+	ok(zen5rt_matcher_can_end(m) && zen5rt_matcher_text(m, "b", 1, &err) == -EDOM,
+	   "reset goes back to the beginning");
 	free(deep);
 	zen5rt_matcher_free(back);
 	zen5rt_matcher_free(m);

@@ -26,6 +26,7 @@ static struct zen5rt_vocab *vocabulary(bool eos)
 	struct zen5rt_vocab *v;
 	struct zen5rt_error err;
 	struct gguf *g;
+	uint32_t eos_id = eos ? EOS : UINT32_MAX;
 
 	head(&f, 0, 6);
 	key(&f, "tokenizer.ggml.model", GGUF_STRING);
@@ -37,10 +38,13 @@ static struct zen5rt_vocab *vocabulary(bool eos)
 	for (size_t i = 0; i < N; i++)
 		put(&f, &(float){ -(float)i }, 4);
 	array(&f, "tokenizer.ggml.token_type", GGUF_I32, N);
-	for (size_t i = 0; i < N; i++)
-		put(&f, i == EOS && !eos ? &(int32_t){ UNUSED } : &tokens[i].type, 4);
+	for (size_t i = 0; i < N; i++) {
+		int32_t type = i == EOS && !eos ? UNUSED : tokens[i].type;
+
+		put(&f, &type, 4);
+	}
 	kv(&f, "tokenizer.ggml.unknown_token_id", GGUF_U32, &(uint32_t){ 0 }, 4);
-	kv(&f, "tokenizer.ggml.eos_token_id", GGUF_U32, &(uint32_t){ eos ? EOS : UINT32_MAX }, 4);
+	kv(&f, "tokenizer.ggml.eos_token_id", GGUF_U32, &eos_id, 4);
 	if (open_bytes(f.p, f.n, &g, &err) || z5_vocab_read(g, &v, &err)) {
 		diag("%s", err.message);
 		abort();

@@ -233,7 +233,8 @@ static void test_dat(void)
 	entry(&f, "b.weight", 4, 1);
 	entry(&f, "a.weight", 2, 0);
 	put(&f, "trailer", 7);
-	ok(!z5_imatrix_load(spill(&f), &im, &err), "importance matrix: the old format, with what follows it: %s", err.message);
+	ok(!z5_imatrix_load(spill(&f), &im, &err), "importance matrix: the old format, with what follows it: %s",
+	   err.message);
 	v = z5_imatrix_find(im, "b.weight", &n);
 	ok(z5_imatrix_n(im) == 2 && n == 4 && v && v[3] == 1 && v[0] == 0.25f, "scaled to a largest value of 1");
 	ok(!z5_imatrix_find(im, "c.weight", &n), "what is not there is not found");

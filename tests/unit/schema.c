@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* JSON schemas: which instances their grammars let in, numbers, dates and patterns against plain arithmetic and PCRE2. */
+/* JSON schemas: which instances their grammars let in, numbers, dates and patterns against arithmetic and PCRE2. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -284,7 +284,8 @@ static void test_integers(void)
 	for (int i = 0; i < 200 && wrong < 3; i++) {
 		static const long long scale[] = { 3, 30, 300, 4000, 1000000, 100000000000000 };
 		long long s = scale[rnd(6)], a = (long long)(rnd(1u << 28) * 0x1p-28 * 2 * (double)s) - s;
-		long long b = (long long)(rnd(1u << 28) * 0x1p-28 * 2 * (double)s) - s, lo = a < b ? a : b, hi = a < b ? b : a;
+		long long b = (long long)(rnd(1u << 28) * 0x1p-28 * 2 * (double)s) - s;
+		long long lo = a < b ? a : b, hi = a < b ? b : a;
 		int open = (int)rnd(4);
 
 		snprintf(schema, sizeof(schema), "{\"type\":\"integer\",\"%s\":%lld,\"%s\":%lld}", open & 1 ? "exclusiveMinimum" : "minimum",
@@ -299,7 +300,8 @@ static void test_integers(void)
 			continue;
 		}
 		for (int k = 0; k < 100; k++) {
-			long long v = k < 4 ? lo - 2 + k : k < 8 ? hi - 2 + k - 4 : (long long)(rnd(1u << 28) * 0x1p-28 * 4 * (double)s) - 2 * s;
+			long long v = k < 4 ? lo - 2 + k : k < 8 ? hi - 2 + k - 4 :
+				(long long)(rnd(1u << 28) * 0x1p-28 * 4 * (double)s) - 2 * s;
 
 			snprintf(text, sizeof(text), "%lld", v);
 			tried++;
@@ -320,7 +322,8 @@ static void test_numbers(void)
 	for (int i = 0; i < 300 && wrong < 3; i++) {
 		static const int scale[] = { 20, 300, 4000, 50000, 20000000 };
 		int s = scale[rnd(5)], step = (int[]){ 1, 10, 100, 1000 }[rnd(4)];
-		int a = ((int)rnd((uint32_t)(2 * s)) - s) / step * step, b = ((int)rnd((uint32_t)(2 * s)) - s) / step * step;
+		int a = ((int)rnd((uint32_t)(2 * s)) - s) / step * step;
+		int b = ((int)rnd((uint32_t)(2 * s)) - s) / step * step;
 		int lo = a < b ? a : b, hi = a < b ? b : a, open = (int)rnd(4), has = 1 + (int)rnd(3), n = 0;
 
 		n = snprintf(schema, sizeof(schema), "{\"type\":\"number\"");
@@ -339,12 +342,14 @@ static void test_numbers(void)
 			continue;
 		}
 		for (int k = 0; k < 200; k++) {
-			int v = k < 12 ? lo - 6 + k : k < 24 ? hi - 6 + k - 12 : (int)rnd((uint32_t)(4 * s)) - 2 * s, digits = 3;
-			bool in = (!(has & 1) || (open & 1 ? v > lo : v >= lo)) && (!(has & 2) || (open & 2 ? v < hi : v <= hi));
+			int v = k < 12 ? lo - 6 + k : k < 24 ? hi - 6 + k - 12 : (int)rnd((uint32_t)(4 * s)) - 2 * s;
+			int digits = 3;
+			bool in = (!(has & 1) || (open & 1 ? v > lo : v >= lo)) &&
+				  (!(has & 2) || (open & 2 ? v < hi : v <= hi));
 
 			while (digits && v % (digits == 3 ? 10 : digits == 2 ? 100 : 1000) == 0 && rnd(2))
 				digits--;
-			/* printf of a decimal of 3 digits is exact; a zero at the end more or less is the same number */
+			/* printf of a decimal of 3 digits is exact; zeros at its end change nothing */
 			snprintf(text, sizeof(text), "%s%d.%03d", v < 0 ? "-" : "", abs(v) / 1000, abs(v) % 1000);
 			text[strlen(text) - (size_t)(digits ? 3 - digits : 4)] = '\0';
 			tried++;
@@ -366,7 +371,8 @@ static void test_dates(void)
 	for (int y = 0; y < 10000; y += y < 1890 || y > 2110 ? 37 : 1) {
 		for (int m = 0; m < 14; m++) {
 			static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-			int n = m < 1 || m > 12 ? 0 : days[m - 1] + (m == 2 && (y % 4 == 0 && (y % 100 || y % 400 == 0)));
+			int n = m < 1 || m > 12 ? 0 :
+				days[m - 1] + (m == 2 && (y % 4 == 0 && (y % 100 || y % 400 == 0)));
 
 			for (int d = 0; d < 33; d++) {
 				snprintf(text, sizeof(text), "\"%04d-%02d-%02d\"", y, m, d);

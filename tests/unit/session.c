@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The library as a program meets it: errors leave handles as they were, rewinding is exact, a token allocates nothing. */
+/*
+ * The library as a program meets it: errors leave handles as they were, rewinding is exact, a token allocates
+ * nothing.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,7 +115,8 @@ static void test_load(struct zen5rt *rt, struct progress *pr)
 	ok(zen5rt_model_load(rt, "/nonexistent", &m, &err) == -ENOENT && strstr(err.message, "/nonexistent"),
 	   "no such file: %s", err.message);
 	pr->cancel_load = true;
-	ok(zen5rt_model_load(rt, MODEL, &m, &err) == -ECANCELED, "loading is cancelled by the callback: %s", err.message);
+	ok(zen5rt_model_load(rt, MODEL, &m, &err) == -ECANCELED, "loading is cancelled by the callback: %s",
+	   err.message);
 	pr->cancel_load = false;
 	ok(!m, "nothing is returned on failure");
 }
@@ -161,8 +165,8 @@ static void test_eval(struct zen5rt_model *m, struct progress *pr)
 	zen5rt_session_rewind(s, 0);
 	pr->chunks = 0;
 	pr->cancel_at = 3;
-	ok(zen5rt_eval(s, ids, 40, &err) == -ECANCELED && zen5rt_session_pos(s) == 0, "prefill is cancelled at a chunk: %s",
-	   err.message);
+	ok(zen5rt_eval(s, ids, 40, &err) == -ECANCELED && zen5rt_session_pos(s) == 0,
+	   "prefill is cancelled at a chunk: %s", err.message);
 	pr->cancel_at = 0;
 	ok(!zen5rt_eval(s, ids, 20, &err) && !memcmp(zen5rt_logits(s), at20, info.n_vocab * sizeof(float)),
 	   "and runs again as if nothing had been");
