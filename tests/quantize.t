@@ -130,7 +130,8 @@ for my $level (qw(scalar avx2 avx512vnni)) {
 }
 ok(keys %sum == 1 && (keys %sum)[0] =~ /^0/, 'the same bytes with 1, 2, 3 and 8 threads and at every level');
 # two rows of every type, from two compilers
-my @single = qw(F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 IQ3_S IQ3_XXS IQ2_S IQ2_XS
+my @single = qw(F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 IQ3_S IQ3_XXS IQ2_S
+	IQ2_XS
 	IQ2_XXS IQ1_M IQ1_S);
 gguf("$dir/small.gguf", [], map { my $t = $_; ["$t.weight", 0, [1024, 2], pack 'f<*', map { sin($_ * $_ * 0.1) * cos($_) } 1 .. 2048] } @single);
 my $each = join ' ', map { "--tensor-type ^$_.=$_" } @single;

@@ -192,8 +192,8 @@ static int schema_ref(struct z5_schema *s, const json_t *schema, struct z5_buf *
 /* ---- values ---- */
 
 /*
- * -ENOMEM, or -EINVAL and at. Where memory runs out jansson 2.14 speaks of a bad token, and errno alone tells; or it drops
- * the end of a long token and says nothing: what is read twice alike is whole.
+ * -ENOMEM, or -EINVAL and at. Where memory runs out jansson 2.14 speaks of a bad token, and errno alone tells; or
+ * it drops the end of a long token and says nothing: what is read twice alike is whole.
  */
 static int schema_load(const char *text, size_t len, size_t flags, json_t **v, json_error_t *at)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Types whose weights are points of a table: IQ2 and IQ3 (magnitudes of 8 or 4 weights, and their signs), IQ1 (8 weights of
- * -1, 0, 1, all moved by an eighth). Formats: kernels/iq.h. 16 or 32 weights, a unit here, share an odd factor of the
- * block's scale.
+ * Types whose weights are points of a table: IQ2 and IQ3 (magnitudes of 8 or 4 weights, and their signs), IQ1 (8
+ * weights of -1, 0, 1, all moved by an eighth). Formats: kernels/iq.h. 16 or 32 weights, a unit here, share an odd
+ * factor of the block's scale.
  *
- * For a scale, each group of weights gets the nearest point of the table. It is looked for among the points next to the
- * group rounded to levels, which are listed once for every such combination. Scales are found as for the other types:
- * some are tried for each unit alone, then the block's scale and the units' factors are improved in turns.
+ * For a scale, each group of weights gets the nearest point of the table. It is looked for among the points next to
+ * the group rounded to levels, which are listed once for every such combination. Scales are found as for the other
+ * types: some are tried for each unit alone, then the block's scale and the units' factors are improved in turns.
  */
 #include "fit.h"
 #include "half.h"
@@ -193,8 +193,8 @@ Z5_INLINE float nearest(const struct table *t, const float *x, const float *w, f
 	return best;
 }
 
-Z5_INLINE void sum_group(struct unit *u, const struct table *t, unsigned int g, const float *x, const float *w, float shift,
-			 unsigned int dim)
+Z5_INLINE void sum_group(struct unit *u, const struct table *t, unsigned int g, const float *x, const float *w,
+			 float shift, unsigned int dim)
 {
 	const float *p = t->point[u->point[g]];
 
@@ -281,9 +281,10 @@ struct block {
 };
 
 /*
- * The least squares make a block smaller than it is, and products with it as well: of x the part rho^2 = (w x u)^2 /
- * (w u u)(w x x) is met, 0.8 in IQ1. A scale larger by 1 / rho keeps the size, one larger by 1 / rho^2 the product with x
- * itself; halfway between them costs little more squared error than the smallest, and brings a model nearer to what it said.
+ * The least squares make a block smaller than it is, and products with it as well: of x the part rho^2 = (w x u)^2
+ * / (w u u)(w x x) is met, 0.8 in IQ1. A scale larger by 1 / rho keeps the size, one larger by 1 / rho^2 the
+ * product with x itself; halfway between them costs little more squared error than the smallest, and brings a model
+ * nearer to what it said.
  */
 static void undo_shrinking(struct block *b, const float *x, const float *w)
 {
@@ -348,8 +349,8 @@ Z5_INLINE void fit_block(struct block *out, const struct shape *s, const float *
 }
 
 /*
- * Magnitudes of x in y, and the signs of every 8 as bits. Where only even numbers of negatives can be stored, the weight
- * whose wrong sign costs least gets it, as a negative magnitude.
+ * Magnitudes of x in y, and the signs of every 8 as bits. Where only even numbers of negatives can be stored, the
+ * weight whose wrong sign costs least gets it, as a negative magnitude.
  */
 static void take_signs(float *y, uint8_t *signs, const float *x, const float *w, bool even)
 {

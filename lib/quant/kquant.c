@@ -288,8 +288,8 @@ Z5_INLINE float in_shape(float x, const void *arg)
 }
 
 /*
- * Importance for Q3_K: large values count more, 1 + x^2 / mean x^2. The smallest plain error is that of scales too small for
- * them; with so few levels a model suffers more from that than from the error that is added.
+ * Importance for Q3_K: large values count more, 1 + x^2 / mean x^2. The smallest plain error is that of scales too
+ * small for them; with so few levels a model suffers more from that than from the error that is added.
  */
 static void emphasize(float *out, const float *x, const float *w)
 {

@@ -239,7 +239,7 @@ unsigned int z5_cgroup_cpus(const char *sysroot)
 static void cgroup_mem(const char *sysroot, const struct cgroup_dir *dir, void *arg)
 {
 	uint64_t limit = UINT64_MAX, high, used, cache, *least = arg;
-	char stat[8192];
+	char stat[8192] = "";
 
 	if (dir->v2) {
 		if (!cgroup_number(sysroot, dir, "memory.max", &limit))

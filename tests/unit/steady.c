@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* A thousand tokens through session, sampler and detokenizer: not a block, not a mapping, not a page more than after a hundred. */
+/*
+ * A thousand tokens through session, sampler and detokenizer: not a block, not a mapping, not a page more than
+ * after a hundred.
+ */
 #include "alloc_inject.h"
 
 #include <fcntl.h>
@@ -101,7 +104,10 @@ int main(void)
 	if (!ok(!zen5rt_open(&p, &rt, &err) && !zen5rt_model_load(rt, MODEL, &m, &err) &&
 		!zen5rt_session_new(m, &sp, &s, &err), "a session of %d positions: %s", N_CTX, err.message))
 		return done();
-	/* the cache is memory that was promised: a first round touches it, and whatever else is used for the first time */
+	/*
+	 * the cache is memory that was promised: a first round touches it, and whatever else is used for the first
+	 * time
+	 */
 	first = generate(m, s, 1000, NULL);
 	zen5rt_session_rewind(s, 0);
 	before = state();
