@@ -8,7 +8,8 @@
  *              sub-block, of 32 columns is summed in 16 bits and widened once.
  *  Q5_0, Q5_1, Q5_K
  *              weights 0..31: 2 * 31 * 127 = 7874 a quad, 4 quads 31496 < 32767.
- *  Q2_K, Q3_K  weights 0..7: 2 * 7 * 127 = 1778 a quad, the 4 quads of a sub-block 7112 < 32767.
+ *  Q2_K, Q3_K  weights 0..7: 2 * 7 * 127 = 1778 a quad, the 4 quads of a sub-block 7112; 4 times that
+ *              28448 < 32767.
  *  Q6_K        weights 0..63: 2 * 63 * 127 = 16002 a quad, 2 quads 32004 < 32767.
  *  Q8_0        |w| by x with the sign of w, |w| 128 at most: 2 * 128 * 127 = 32512 < 32767, 1 quad.
  *

@@ -176,17 +176,76 @@ AVX2_INLINE void tile_q5_k(const int nt, struct sums *acc, const uint8_t *w, siz
 
 /* ---- Q2_K, Q3_K ---- */
 
-/* Line j of half h as weights of quad j + 8p; the third bit of Q3_K is above the other two for p < 2, else below. */
-AVX2_INLINE struct rows weights_k16(const uint8_t *w, const int h, int j, const int p, const int three)
+/*
+ * Line j of half h as weights of quads j + 16m and, 4 times too large, j + 16m + 8: one shift for both. Sums of 4 such
+ * quads still fit, 4 * 7112, and the shift that puts them right is one for all.
+ */
+AVX2_INLINE void weights_k16(const uint8_t *w, const int h, int j, const int m, const int three,
+			     struct rows *one, struct rows *four)
 {
 	struct rows v = line(w + (8 * h + j) * 64), third;
 
-	if (!three)
-		return masked(v, 2 * p, 3);
+	if (!three) {
+		v = m ? down16(v, 4) : v;
+		*one = masked(v, 0, 0x03);
+		*four = masked(v, 0, 0x0c);
+		return;
+	}
 	third = line(w + (16 + j) * 64);
-	third = h ? down16(third, 2) : up16(third, 2);
-	v = merged(v, 3 << 2 * p, third, p == 0 ? 0x04 : p == 1 ? 0x10 : p == 2 ? 0x08 : 0x20);
-	return p ? down16(v, p == 1 ? 2 : p == 2 ? 3 : 5) : v;
+	if (m) {	/* the lowest bits */
+		v = down16(v, 3);
+		third = down16(third, h ? 5 : 1);
+		*one = merged(v, 0x06, third, 0x01);
+		*four = merged(v, 0x18, third, 0x04);
+	} else {	/* the highest */
+		third = h ? down16(third, 2) : up16(third, 2);
+		*one = merged(v, 0x03, third, 0x04);
+		*four = merged(v, 0x0c, third, 0x10);
+	}
+}
+
+AVX2_INLINE struct rows quarter(struct rows a)
+{
+	return (struct rows){ _mm256_srai_epi16(a.lo, 2), _mm256_srai_epi16(a.hi, 2) };
+}
+
+/* The scales of a pair of sub-blocks, of the even or the odd one only, by its sums. */
+AVX2_INLINE struct rows scales_k16(const uint8_t *p, const int odd, const int three)
+{
+	return twice(three ? pairs_i8(p) : masked(pairs_u8(p), 0, 15), odd);
+}
+
+/*
+ * The even or odd sub-blocks of two pairs: first, columns q on, and second, 32 further on. A lone token takes both at
+ * once; with more of them their sums would not fit in registers.
+ */
+AVX2_INLINE void part_k16(const int nt, struct rows *isum, const uint8_t *w, const int i, const int odd,
+			  const uint8_t *sc, const int8_t *q, size_t x_stride, const int three,
+			  const int first, const int second)
+{
+	struct rows sum[2][TILE];
+
+	for (int t = 0; t < nt; t++)
+		sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
+	for (int j = 4 * odd; j < 4 * odd + 4; j++) {
+		struct rows one, four;
+
+		weights_k16(w, i / 2, j, i % 2, three, &one, &four);
+		for (int t = 0; t < nt; t++) {
+			const int8_t *qt = q + (size_t)t * x_stride + 4 * j;
+
+			if (first)
+				sum[0][t] = add16(sum[0][t], pairs(one, qt));
+			if (second)
+				sum[1][t] = add16(sum[1][t], pairs(four, qt + 32));
+		}
+	}
+	for (int t = 0; t < nt; t++) {
+		if (first)
+			isum[t] = add32(isum[t], widen(sum[0][t], scales_k16(sc, odd, three)));
+		if (second)
+			isum[t] = add32(isum[t], widen(quarter(sum[1][t]), scales_k16(sc + 32, odd, three)));
+	}
 }
 
 AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size_t k,
@@ -200,30 +259,21 @@ AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size
 
 		for (int t = 0; t < nt; t++)
 			isum[t] = both(_mm256_setzero_si256());
-#pragma GCC unroll 8
-		for (int u = 0; u < 8; u++) {
-			struct rows sc = three ? pairs_i8(w + scales + 32 * u) :
-					 masked(pairs_u8(w + scales + 32 * u), 0, 15);
+#pragma GCC unroll 4
+		for (int i = 0; i < 4; i++) {
+			const uint8_t *sc = w + scales + 64 * i;
 
 			if (nt == 1)
-				ahead(w + u * (three ? 224 : 168), three ? 4 : 3);
+				ahead(w + i * (three ? 7 : 5) * 64, three ? 7 : 5 + (i == 3));
 			for (int odd = 0; odd < 2; odd++) {
-				struct rows sum[TILE], by = twice(sc, odd);
+				const int8_t *q = (const int8_t *)x + 256 * b + 64 * i;
 
-				for (int t = 0; t < nt; t++)
-					sum[t] = both(_mm256_setzero_si256());
-				for (int j = 4 * odd; j < 4 * odd + 4; j++) {
-					struct rows v = weights_k16(w, u / 4, j, u % 4, three);
-
-					for (int t = 0; t < nt; t++) {
-						const int8_t *q = (const int8_t *)x + (size_t)t * x_stride +
-								  256 * b + 32 * u + 4 * j;
-
-						sum[t] = add16(sum[t], pairs(v, q));
-					}
+				if (nt == 1) {
+					part_k16(1, isum, w, i, odd, sc, q, x_stride, three, 1, 1);
+				} else {
+					part_k16(nt, isum, w, i, odd, sc, q, x_stride, three, 1, 0);
+					part_k16(nt, isum, w, i, odd, sc, q, x_stride, three, 0, 1);
 				}
-				for (int t = 0; t < nt; t++)
-					isum[t] = add32(isum[t], widen(sum[t], by));
 			}
 		}
 		for (int t = 0; t < nt; t++) {
@@ -255,38 +305,39 @@ AVX2_INLINE void tile_q3_k(const int nt, struct sums *acc, const uint8_t *w, siz
 
 /* ---- Q6_K ---- */
 
-/* Quad j + 8p of a half block: of low nibbles with their two highest bits for p < 2, else of high ones, two lowest. */
-AVX2_INLINE struct rows weights_q6_k(const uint8_t *low, const uint8_t *more, int j, const int p)
+/* A line of nibbles as low and high quads; bits has the two highest ones of the former, the lowest of the latter. */
+AVX2_INLINE void six(struct rows q, struct rows bits, const int odd, struct rows *low, struct rows *high)
 {
-	struct rows q = line(low + (j + p % 2 * 8) * 64), bits = line(more + j * 64);
-
-	bits = p % 2 ? down16(bits, 2) : up16(bits, 2);
-	return p < 2 ? merged(q, 0x0f, bits, 0x30) : down16(merged(q, 0xf0, bits, 0x0c), 2);
+	bits = odd ? down16(bits, 2) : up16(bits, 2);
+	*low = merged(q, 0x0f, bits, 0x30);
+	*high = down16(merged(q, 0xf0, bits, 0x0c), 2);
 }
 
 /*
- * Half a block (128 columns, sub-blocks 8h to 8h + 7). Quads j, j + 8, j + 16 and j + 24 share the
- * line of high bits; two neighbours at a time is what 16 bits hold. Lines are read again for each
- * p: registers are scarcer than loads.
+ * Half a block (128 columns, sub-blocks 8h to 8h + 7). Lines j and j + 8 of nibbles share line j of bits; two
+ * neighbours at a time is what 16 bits hold.
  */
 AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, const int h,
 			   const uint8_t *x, size_t x_stride)
 {
-	const uint8_t *low = w + 16 * h * 64, *high = w + (32 + 8 * h) * 64,
+	const uint8_t *nibbles = w + 16 * h * 64, *bits = w + (32 + 8 * h) * 64,
 		      *scales = w + 48 * 64 + 128 * h;
 
 	for (int j = 0; j < 8; j += 2) {
-		for (int p = 0; p < 4; p++) {
-			struct rows sc = twice(pairs_i8(scales + 32 * p), j / 4);
-			struct rows v0 = weights_q6_k(low, high, j, p),
-				    v1 = weights_q6_k(low, high, j + 1, p);
+		for (int m = 0; m < 2; m++) {
+			struct rows low[2], high[2];
 
+			six(line(nibbles + (j + 8 * m) * 64), line(bits + j * 64), m, &low[0], &high[0]);
+			six(line(nibbles + (j + 8 * m + 1) * 64), line(bits + (j + 1) * 64), m, &low[1],
+			    &high[1]);
 			for (int t = 0; t < nt; t++) {
 				const int8_t *q = (const int8_t *)x + (size_t)t * x_stride +
-						  128 * h + 4 * (j + 8 * p);
-				struct rows sum = add16(pairs(v0, q), pairs(v1, q + 4));
+						  128 * h + 4 * (j + 8 * m);
+				struct rows sum = add16(pairs(low[0], q), pairs(low[1], q + 4));
 
-				isum[t] = add32(isum[t], widen(sum, sc));
+				isum[t] = add32(isum[t], widen(sum, twice(pairs_i8(scales + 32 * m), j / 4)));
+				sum = add16(pairs(high[0], q + 64), pairs(high[1], q + 68));
+				isum[t] = add32(isum[t], widen(sum, twice(pairs_i8(scales + 64 + 32 * m), j / 4)));
 			}
 		}
 	}
