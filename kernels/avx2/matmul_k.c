@@ -99,62 +99,31 @@ AVX2_INLINE void block_q4_k(struct sums *acc, const uint8_t *d, const uint8_t *x
 	block_less(acc, halves(d + 32), dx[b], min);
 }
 
-AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			   const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			  const uint8_t *x, size_t x_stride, const int with_fifth)
 {
-	for (size_t b = 0; b < k / 256; b++, w += 36 * 64) {
+	/* lines a block; quads that 16 bits hold: of five bits half a sub-block */
+	const int lines = with_fifth ? 44 : 36, step = with_fifth ? 4 : 8;
+
+	for (size_t b = 0; b < k / 256; b++, w += lines * 64) {
 		struct rows sc[8], m[4], isum[TILE], sum[2][TILE];
 
-		scales_q4_k(w + 32 * 64, sc, m);
+		scales_q4_k(w + (lines - 4) * 64, sc, m);
 		for (int t = 0; t < nt; t++)
 			isum[t] = both(_mm256_setzero_si256());
+#pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) {
 			if (nt == 1)
-				ahead(w + 9 * 64 * i, 9);
-			for (int t = 0; t < nt; t++)
-				sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
-			for (int j = 0; j < 8; j++) {
-				struct rows v = line(w + (8 * i + j) * 64);
-				struct rows low = masked(v, 0, 15), high = masked(v, 4, 15);
-
-				for (int t = 0; t < nt; t++) {
-					const int8_t *q = (const int8_t *)x + (size_t)t * x_stride +
-							  256 * b + 64 * i + 4 * j;
-
-					sum[0][t] = add16(sum[0][t], pairs(low, q));
-					sum[1][t] = add16(sum[1][t], pairs(high, q + 32));
-				}
-			}
-			for (int t = 0; t < nt; t++) {
-				isum[t] = add32(isum[t], widen(sum[0][t], sc[2 * i]));
-				isum[t] = add32(isum[t], widen(sum[1][t], sc[2 * i + 1]));
-			}
-		}
-		for (int t = 0; t < nt; t++)
-			block_q4_k(&acc[t], w + 35 * 64, x + (size_t)t * x_stride, k, b, isum[t], m);
-	}
-}
-
-AVX2_INLINE void tile_q5_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			   const uint8_t *x, size_t x_stride)
-{
-	for (size_t b = 0; b < k / 256; b++, w += 44 * 64) {
-		struct rows sc[8], m[4], isum[TILE], sum[2][TILE];
-
-		scales_q4_k(w + 40 * 64, sc, m);
-		for (int t = 0; t < nt; t++)
-			isum[t] = both(_mm256_setzero_si256());
-		for (int i = 0; i < 4; i++) {
-			if (nt == 1)
-				ahead(w + 11 * 64 * i, 11);
-			/* 16 bits hold half a sub-block */
-			for (int j0 = 0; j0 < 8; j0 += 4) {
+				ahead(w + lines / 4 * 64 * i, lines / 4);
+			for (int j0 = 0; j0 < 8; j0 += step) {
 				for (int t = 0; t < nt; t++)
 					sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
-				for (int j = j0; j < j0 + 4; j++) {
-					struct rows low, high;
+				for (int j = j0; j < j0 + step; j++) {
+					struct rows v = line(w + (8 * i + j) * 64);
+					struct rows low = masked(v, 0, 15), high = masked(v, 4, 15);
 
-					five(line(w + (8 * i + j) * 64), line(w + (32 + j) * 64), i, &low, &high);
+					if (with_fifth)
+						five(v, line(w + (32 + j) * 64), i, &low, &high);
 					for (int t = 0; t < nt; t++) {
 						const int8_t *q = (const int8_t *)x + (size_t)t * x_stride +
 								  256 * b + 64 * i + 4 * j;
@@ -170,8 +139,20 @@ AVX2_INLINE void tile_q5_k(const int nt, struct sums *acc, const uint8_t *w, siz
 			}
 		}
 		for (int t = 0; t < nt; t++)
-			block_q4_k(&acc[t], w + 43 * 64, x + (size_t)t * x_stride, k, b, isum[t], m);
+			block_q4_k(&acc[t], w + (lines - 1) * 64, x + (size_t)t * x_stride, k, b, isum[t], m);
 	}
+}
+
+AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
+{
+	tile_k32(nt, acc, w, k, x, x_stride, 0);
+}
+
+AVX2_INLINE void tile_q5_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
+			   const uint8_t *x, size_t x_stride)
+{
+	tile_k32(nt, acc, w, k, x, x_stride, 1);
 }
 
 /* ---- Q2_K, Q3_K ---- */

@@ -188,57 +188,40 @@ static float dot_q3_k(const uint8_t *o, unsigned int r, size_t k, const void *x)
 	return acc;
 }
 
-static float dot_q4_k(const uint8_t *o, unsigned int r, size_t k, const void *x)
+/* Q4_K and Q5_K: blocks of so many lines, the last four with scales and minima. */
+static inline __attribute__((always_inline))
+float dot_k32(const uint8_t *o, unsigned int r, size_t k, const void *x, size_t lines, get_k32_fn get)
 {
 	const int8_t *q = x;
 	const float *dx = (const void *)((const uint8_t *)x + z5_q8_256_d(k));
 	const int16_t *s32 = (const void *)((const uint8_t *)x + z5_q8_256_s32(k));
 	float acc = 0;
 
-	for (size_t b = 0; b < k / 256; b++, o += 36 * 64, q += 256, s32 += 8) {
+	for (size_t b = 0; b < k / 256; b++, o += lines * 64, q += 256, s32 += 8) {
 		int32_t sum = 0, min = 0;
 
 		for (unsigned int s = 0; s < 8; s++) {
 			int32_t dot = 0, sc, m;
 
-			scale_q4_k(o + 32 * 64, r, s, &sc, &m);
+			scale_q4_k(o + (lines - 4) * 64, r, s, &sc, &m);
 			for (unsigned int i = 0; i < 32; i++)
-				dot += (o[(s / 2 * 8 + i / 4) * 64 + 4 * r + i % 4] >> (s % 2 * 4) & 15) *
-				       q[s * 32 + i];
+				dot += get(o, r, s, i) * q[s * 32 + i];
 			sum += sc * dot;
 			min += m * s32[s];
 		}
-		acc = block_min(acc, o + 35 * 64, r, dx[b], sum, min);
+		acc = block_min(acc, o + (lines - 1) * 64, r, dx[b], sum, min);
 	}
 	return acc;
 }
 
+static float dot_q4_k(const uint8_t *o, unsigned int r, size_t k, const void *x)
+{
+	return dot_k32(o, r, k, x, 36, get_q4_k);
+}
+
 static float dot_q5_k(const uint8_t *o, unsigned int r, size_t k, const void *x)
 {
-	const int8_t *q = x;
-	const float *dx = (const void *)((const uint8_t *)x + z5_q8_256_d(k));
-	const int16_t *s32 = (const void *)((const uint8_t *)x + z5_q8_256_s32(k));
-	float acc = 0;
-
-	for (size_t b = 0; b < k / 256; b++, o += 44 * 64, q += 256, s32 += 8) {
-		int32_t sum = 0, min = 0;
-
-		for (unsigned int s = 0; s < 8; s++) {
-			int32_t dot = 0, sc, m;
-
-			scale_q4_k(o + 40 * 64, r, s, &sc, &m);
-			for (unsigned int i = 0; i < 32; i++) {
-				unsigned int at = i / 4 * 64 + 4 * r + i % 4;
-
-				dot += (s % 2 ? high_five : low_five)(o[s / 2 * 512 + at], o[32 * 64 + at], s / 2) *
-				       q[s * 32 + i];
-			}
-			sum += sc * dot;
-			min += m * s32[s];
-		}
-		acc = block_min(acc, o + 43 * 64, r, dx[b], sum, min);
-	}
-	return acc;
+	return dot_k32(o, r, k, x, 44, get_q5_k);
 }
 
 static float dot_q6_k(const uint8_t *o, unsigned int r, size_t k, const void *x)

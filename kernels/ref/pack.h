@@ -68,6 +68,21 @@ static inline int high_five(uint8_t q, uint8_t fifth, unsigned int i)
 	return q >> 4 << 1 | (fifth >> 2 * i & 1);
 }
 
+/* Weights of Q4_K and Q5_K: column i of sub-block s of row r. */
+typedef int (*get_k32_fn)(const uint8_t *o, unsigned int r, unsigned int s, unsigned int i);
+
+static inline int get_q4_k(const uint8_t *o, unsigned int r, unsigned int s, unsigned int i)
+{
+	return o[s / 2 * 512 + i / 4 * 64 + 4 * r + i % 4] >> s % 2 * 4 & 15;
+}
+
+static inline int get_q5_k(const uint8_t *o, unsigned int r, unsigned int s, unsigned int i)
+{
+	unsigned int at = i / 4 * 64 + 4 * r + i % 4;
+
+	return (s % 2 ? high_five : low_five)(o[s / 2 * 512 + at], o[32 * 64 + at], s / 2);
+}
+
 /* Q3_K: where the third bit of quads 8p .. 8p + 7 of half h is. */
 static inline unsigned int third_bit(unsigned int h, unsigned int p)
 {

@@ -159,26 +159,27 @@ void z5_pack_q4_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 	}
 }
 
-void z5_row_q4_k(float *dst, const void *w, size_t row, size_t k)
+/* Row r of a group with blocks of so many lines, the last four those of tail_q4_k(). */
+static void row_k32(float *dst, const uint8_t *o, unsigned int r, size_t k, size_t lines, get_k32_fn get)
 {
-	const uint8_t *o = (const uint8_t *)w + row / Z5_GROUP * z5_group_q4_k(k);
-	unsigned int r = row % Z5_GROUP;
-
-	for (size_t b = 0; b < k / 256; b++, o += Q4_K_BLOCK, dst += 256) {
-		float d = z5_f16(load16(o + 35 * 64 + 2 * r));
-		float dmin = z5_f16(load16(o + 35 * 64 + 32 + 2 * r));
+	for (size_t b = 0; b < k / 256; b++, o += lines * 64) {
+		const uint8_t *tail = o + (lines - 4) * 64;
+		float d = z5_f16(load16(tail + 3 * 64 + 2 * r));
+		float dmin = z5_f16(load16(tail + 3 * 64 + 32 + 2 * r));
 
 		for (unsigned int s = 0; s < 8; s++) {
 			int sc, m;
 
-			scale_q4_k(o + 32 * 64, r, s, &sc, &m);
-			for (unsigned int i = 0; i < 32; i++) {
-				int q = o[(s / 2 * 8 + i / 4) * 64 + 4 * r + i % 4] >> (s % 2 * 4) & 15;
-
-				dst[s * 32 + i] = d * (float)sc * (float)q - dmin * (float)m;
-			}
+			scale_q4_k(tail, r, s, &sc, &m);
+			for (unsigned int i = 0; i < 32; i++)
+				*dst++ = d * (float)sc * (float)get(o, r, s, i) - dmin * (float)m;
 		}
 	}
+}
+
+void z5_row_q4_k(float *dst, const void *w, size_t row, size_t k)
+{
+	row_k32(dst, (const uint8_t *)w + row / Z5_GROUP * z5_group_q4_k(k), row % Z5_GROUP, k, 36, get_q4_k);
 }
 
 /* ---- Q5_K: file block d, dmin, scales[12], fifth bits[32] (bit s for sub-block s), nibbles[128] ---- */
@@ -218,25 +219,7 @@ void z5_pack_q5_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 
 void z5_row_q5_k(float *dst, const void *w, size_t row, size_t k)
 {
-	const uint8_t *o = (const uint8_t *)w + row / Z5_GROUP * z5_group_q5_k(k);
-	unsigned int r = row % Z5_GROUP;
-
-	for (size_t b = 0; b < k / 256; b++, o += Q5_K_BLOCK, dst += 256) {
-		float d = z5_f16(load16(o + 43 * 64 + 2 * r));
-		float dmin = z5_f16(load16(o + 43 * 64 + 32 + 2 * r));
-
-		for (unsigned int s = 0; s < 8; s++) {
-			int sc, m;
-
-			scale_q4_k(o + 40 * 64, r, s, &sc, &m);
-			for (unsigned int i = 0; i < 32; i++) {
-				unsigned int at = i / 4 * 64 + 4 * r + i % 4;
-				int q = (s % 2 ? high_five : low_five)(o[s / 2 * 512 + at], o[32 * 64 + at], s / 2);
-
-				dst[s * 32 + i] = d * (float)sc * (float)q - dmin * (float)m;
-			}
-		}
-	}
+	row_k32(dst, (const uint8_t *)w + row / Z5_GROUP * z5_group_q5_k(k), row % Z5_GROUP, k, 44, get_q5_k);
 }
 
 /* ---- Q6_K: file block low[128], high[64], scales[16], d ---- */
