@@ -30,8 +30,8 @@ static int read_scales(const struct keys *k, const struct z5_arch *arch, struct 
 	    (ret = key_f32(k, "residual_scale", 1e-6f, 1e6f, 1.0f, &h->residual_scale)) ||
 	    (ret = key_f32(k, "logit_scale", 1e-6f, 1e6f, 1.0f, &h->logit_scale)) ||
 	    (ret = key_f32(k, "attention.scale", 1e-6f, 1e6f, default_attn_scale(h, arch), &h->attn_scale)) ||
-	    (ret = key_f32(k, "attn_logit_softcapping", 0.0f, 1e6f, 0.0f, &h->attn_softcap)) ||
-	    (ret = key_f32(k, "final_logit_softcapping", 0.0f, 1e6f, 0.0f, &h->final_softcap)))
+	    (ret = key_f32(k, "attn_logit_softcapping", 0.0f, 1e6f, arch->attn_softcap, &h->attn_softcap)) ||
+	    (ret = key_f32(k, "final_logit_softcapping", 0.0f, 1e6f, arch->final_softcap, &h->final_softcap)))
 		return ret;
 	if (arch->logit_divisor)
 		h->logit_scale = 1.0f / h->logit_scale;
@@ -62,7 +62,7 @@ static int read_window(const struct keys *k, const struct z5_arch *arch, struct 
 	if (!arch->window_period)
 		return 0;
 	h->window_period = arch->window_period;
-	ret = key_u32(k, "attention.sliding_window", 0, 1u << 30, 0, &h->window);
+	ret = key_u32(k, "attention.sliding_window", 0, 1u << 30, arch->window, &h->window);
 	if (ret)
 		return ret;
 	if (gguf_kind(k->g, key_name(name, sizeof(name), k, "attention.sliding_window_pattern")) == GGUF_ARRAY)

@@ -450,8 +450,9 @@ const struct z5_arch z5_archs[] = {
 	{ .name = "granitemoe", LLAMA, .moe = &granitemoe, .logit_divisor = true },
 	{ .name = "deepseek2", LLAMA, .moe = &deepseek, .mla = true },
 	{ .name = "gemma", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true },
+	/* the first files have no keys for windows and caps */
 	{ .name = "gemma2", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true, .post_norm = true,
-	  .window_period = 2, .wide_at_layers = 46 },
+	  .window_period = 2, .window = 4096, .attn_softcap = 50.0f, .final_softcap = 30.0f, .wide_at_layers = 46 },
 	{ .name = "gemma3", LLAMA, .neox = true, .gelu = true, .embd_sqrt = true, .post_norm = true,
 	  .qk_norm = Z5_QK_HEAD, .window_period = 6, .local_base = 10000.0f, .local_unstretched = true,
 	  .wide_at_layers = 62 },

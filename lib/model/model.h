@@ -153,6 +153,8 @@ struct z5_arch {
 	bool local_unstretched;	/* rotary scaling is for layers without a window */
 	enum z5_qk_norm qk_norm;
 	uint32_t window_period;	/* every one of so many layers sees all; 0: there are no windows */
+	uint32_t window;	/* these three: where the file does not say */
+	float attn_softcap, final_softcap;
 	float local_base;	/* rotary base of layers with a window; 0: that of the others */
 	uint32_t wide_at_layers;	/* see default_attn_scale() in hparams.c */
 	int (*bind)(struct zen5rt_model *m, struct z5_loader *ld);

@@ -27,6 +27,8 @@ MODELS = {
     'small-gemma2':    dict(seed=2, arch='gemma2', layers=3, head=24, has='post',
                             keys={'attention.sliding_window': 9, 'attn_logit_softcapping': 3.0,
                                   'final_logit_softcapping': 6.0}),
+    # as the first files were, without a word of windows and caps
+    'small-gemma2-bare': dict(seed=14, arch='gemma2', layers=2, head=16, has='post'),
     'small-gemma3':    dict(seed=3, arch='gemma3', layers=6, dim=24, ffn=16, head=12, has='post qk',
                             keys={'attention.sliding_window': 7, 'rope.freq_base': 1e6, 'rope.scaling.type': 'linear',
                                   'rope.scaling.factor': 8.0}),

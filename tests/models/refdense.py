@@ -143,12 +143,13 @@ class Gemma(Dense):
 class Gemma2(Gemma):
     def layer(s, x, i, b, T):
         a = s.attend(s.norm(x, b + 'attn_norm'), b, *s.plain_rotary(T),
-                     window=s.key('attention.sliding_window') if i % 2 == 0 else 0, cap=s.key('attn_logit_softcapping'))
+                     window=s.key('attention.sliding_window', 4096) if i % 2 == 0 else 0,
+                     cap=s.key('attn_logit_softcapping', 50.0))
         x = x + s.norm(a, b + 'post_attention_norm')
         return x + s.norm(s.gated(s.norm(x, b + 'ffn_norm'), b, gelu), b + 'post_ffw_norm')
 
     def head(s, x):
-        cap = s.key('final_logit_softcapping')
+        cap = s.key('final_logit_softcapping', 30.0)
         return torch.tanh(super().head(x) / cap) * cap
 
 
