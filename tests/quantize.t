@@ -271,6 +271,10 @@ refused("$quantize $f32 $dir/o.gguf Q4_0 >/dev/full", 1, qr/standard output: No 
 refused("$quantize $f32 $dir/no/such/o.gguf Q4_0", 1, qr/No such file/, 'a directory that is not there');
 gguf("$dir/part.gguf", [['split.count', 2, pack 'S<', 3], ['split.no', 2, pack 'S<', 1]], ['a.weight', 0, [32, 1], floats(32)]);
 refused("$quantize $dir/part.gguf $dir/o.gguf Q8_0", 1, qr/part 2 of a model in 3 parts: name the first/, 'one part of a model');
+gguf("$dir/p-0000$_-of-00002.gguf", [['split.count', 2, pack 'S<', 2], ['split.no', 2, pack 'S<', $_ - 1]],
+     ["$_.weight", 0, [32, 1], floats(32)]) for 1, 2;
+refused("$quantize $dir/p-00001-of-00002.gguf $dir/p-00002-of-00002.gguf Q8_0 --force", 1, qr/is the input itself/,
+	'another part of the input as output');
 for (['NaN', pack('L<', 0x7fc00000), 'Q8_0', qr/'a.weight': row 1, column 8 is NaN/],
      ['an infinity', pack('L<', 0xff800000), 'Q8_0', qr/column 8 is infinite/],
      ['a value that F16 has not', pack('f<', 1e6), 'F16', qr/too large for F16; take BF16/],

@@ -45,6 +45,7 @@ struct gguf_type_info {
 };
 
 struct gguf;
+struct stat;
 
 /*
  * -EINVAL and one line that names the key, tensor or byte offset; errno of open/read; -ENOMEM;
@@ -58,6 +59,8 @@ int gguf_open_fd(int fd, const char *name, struct gguf **out, struct zen5rt_erro
 void gguf_close(struct gguf *g);
 
 const char *gguf_path(const struct gguf *g);
+/* Whether st is of one of the files, by whatever name. */
+bool gguf_is_file(const struct gguf *g, const struct stat *st);
 /* Of all files together. */
 uint64_t gguf_file_size(const struct gguf *g);
 

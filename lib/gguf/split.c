@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "error.h"
 #include "internal.h"
@@ -141,4 +142,16 @@ int gguf_open_model(const char *path, struct gguf **out, struct zen5rt_error *er
 err_close:
 	gguf_close(g);
 	return ret;
+}
+
+bool gguf_is_file(const struct gguf *g, const struct stat *st)
+{
+	struct stat own;
+
+	if (!fstat(g->fd, &own) && own.st_dev == st->st_dev && own.st_ino == st->st_ino)
+		return true;
+	for (uint32_t i = 0; i < g->n_parts; i++)
+		if (gguf_is_file(g->parts[i], st))
+			return true;
+	return false;
 }

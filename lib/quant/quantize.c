@@ -430,14 +430,14 @@ static int prepare_head(struct job *job)
 	return ret;
 }
 
-/* Same file under another name included. */
-static int check_names(const struct job *job, const char *in, const char *out)
+/* Same file under another name included, and every part of a model in several. */
+static int check_names(const struct job *job, const char *out)
 {
 	struct stat a, b;
 
-	if (!in || !out)
+	if (!out)
 		return 0;
-	if (!stat(in, &a) && !stat(out, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+	if (!stat(out, &b) && gguf_is_file(job->in, &b))
 		return z5_fail(job->err, -EINVAL, "%s: is the input itself: name another file for the result", out);
 	if (job->p->imatrix && !stat(job->p->imatrix, &a) && !stat(out, &b) && a.st_dev == b.st_dev &&
 	    a.st_ino == b.st_ino)
@@ -586,7 +586,7 @@ static int run(struct job *job, const char *in, const char *out)
 	int ret = open_input(job, in);
 
 	if (!ret && !job->p->dry_run)
-		ret = check_names(job, in, out);
+		ret = check_names(job, out);
 	if (!ret)
 		ret = prepare(job);
 	if (!ret && !job->p->dry_run)
