@@ -87,6 +87,8 @@ fails("$run $model --tokens 1,,2", 1, qr/--tokens/, 'ids that are none');
 fails("$run $model --tokens 1,2,", 1, qr/--tokens/, 'ids with a tail');
 fails("cp $model $dir/m.gguf; $run $dir/m.gguf -p x -n 1 --logits $dir/m.gguf", 1, qr/is the model itself/, 'logits over the model');
 ok(-s "$dir/m.gguf" == -s $model, 'which is left alone');
+fails("$run $model -p x -n 1 --logits $dir/m.gguf", 1, qr/m\.gguf: is a GGUF file/, 'logits over another model');
+ok(-s "$dir/m.gguf" == -s $model, 'which is left alone, too');
 fails("$run $model -p x -n 0 --logits '$dir/no\nsuch/dir'", 1, qr/no\?such/, 'a path with a newline stays on one line');
 fails("$run $model --tokens 1,-2", 1, qr/--tokens/, 'a negative id');
 fails("$run $model -p x --logits /nonexistent/dir/x -n 0", 1, qr/nonexistent/, 'logits that cannot be written');

@@ -23,6 +23,17 @@
 const char *argp_program_version = "zen5-run " Z5_VERSION;
 const char *argp_program_bug_address = "the project's issues";
 
+static bool starts_as_model(const char *path)
+{
+	char magic[4] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool is = fd >= 0 && read(fd, magic, 4) == 4 && !memcmp(magic, "GGUF", 4);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
 /* Opened before the prompt is evaluated, so that a path that cannot be written is said early; emptied when written. */
 static int open_logits(const char *path, const char *model)
 {
@@ -33,6 +44,9 @@ static int open_logits(const char *path, const char *model)
 		die("%s: %s", path, strerror(errno));
 	if (!fstat(fd, &a) && !stat(model, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
 		die("%s: is the model itself, choose another file for --logits", path);
+	/* another part of it, or any model */
+	if (!fstat(fd, &a) && S_ISREG(a.st_mode) && starts_as_model(path))
+		die("%s: is a GGUF file, choose another one for --logits", path);
 	return fd;
 }
 
