@@ -88,10 +88,12 @@ static bool pointer_part(const char **p, char *out, size_t size)
 	for (; **p && **p != '/'; (*p)++) {
 		unsigned int c = (uint8_t)**p;
 
-		if (c == '%' && sscanf(*p + 1, "%2x", &c) == 1 && c && strspn(*p + 1, "0123456789abcdefABCDEF") >= 2)
+		if (c == '%') {
+			if (strspn(*p + 1, "0123456789abcdefABCDEF") < 2 ||
+			    sscanf(*p + 1, "%2x", &c) != 1 || !c)
+				return false;
 			*p += 2;
-		else if (c == '%')
-			return false;
+		}
 		if (c == '~' && ((*p)[1] == '0' || (*p)[1] == '1'))
 			c = *++*p == '0' ? '~' : '/';
 		if (n + 1 >= size)
@@ -302,13 +304,31 @@ static int schema_enum(struct z5_schema *s, const json_t *schema, struct z5_buf 
 	return r;
 }
 
+/* True if all that schema lets in is surely of that type. */
+static bool schema_is(struct z5_schema *s, const json_t *schema, const char *type)
+{
+	const json_t *t, *ref;
+	unsigned int n = 0;
+
+	while ((ref = json_object_get(schema, "$ref")) && json_is_string(ref) && n++ < Z5_SCHEMA_NEST)
+		schema = schema_resolve(s, json_string_value(ref));
+	t = json_object_get(schema, "type");
+	if (t)
+		return json_is_string(t) && !strcmp(json_string_value(t), type);
+	return (!strcmp(type, "object") && z5_schema_has(schema, z5_object_keys)) ||
+	       (!strcmp(type, "array") && z5_schema_has(schema, z5_array_keys)) ||
+	       (!strcmp(type, "string") && z5_schema_has(schema, string_keys)) ||
+	       (!strcmp(type, "number") && z5_schema_has(schema, number_keys));
+}
+
 /* The schemas of an array as alternatives: anyOf, and oneOf, of which a grammar cannot forbid that two match. */
 static int schema_any(struct z5_schema *s, const json_t *schema, const char *key, struct z5_buf *out)
 {
 	const json_t *list = json_object_get(schema, key);
 	struct z5_buf body = { NULL, 0, 0, 0 };
 	unsigned int number = s->n_rule++;
-	int r = schema_keywords(s, schema, key, NULL);
+	const json_t *type = json_object_get(schema, "type");
+	int r = schema_keywords(s, schema, key, json_is_string(type) ? "type" : NULL);
 	size_t i, up;
 
 	if (!r && (!json_is_array(list) || !json_array_size(list)))
@@ -316,9 +336,12 @@ static int schema_any(struct z5_schema *s, const json_t *schema, const char *key
 	for (i = 0; !r && i < json_array_size(list); i++) {
 		up = z5_schema_down(s, key, 0);
 		z5_schema_down(s, NULL, i);
+		if (type && !schema_is(s, json_array_get(list, i), json_string_value(type)))
+			r = z5_schema_fail(s, "not of the \"type\" beside \"%s\"", key);
 		if (i)
 			z5_buf_add(&body, " | ");
-		r = z5_schema_value(s, json_array_get(list, i), &body);
+		if (!r)
+			r = z5_schema_value(s, json_array_get(list, i), &body);
 		z5_schema_up(s, up);
 	}
 	if (r) {

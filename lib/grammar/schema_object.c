@@ -104,6 +104,8 @@ static int other_key(struct z5_schema *s, char *const *name, size_t n, size_t at
 	}
 	z5_buf_add(&body, "%s) %s*%s", left ? "]" : "", z5_schema_basic(s, "plain"), ends ? "" : " | \"\"");
 	free(set.p);
+	if (set.failed)
+		body.failed = set.failed;
 	if (r) {
 		free(body.p);
 		return r;

@@ -397,6 +397,25 @@ static void test_random(void)
 	ok(!wrong && compared == 300, "%d random grammars match what PCRE2 matches", compared);
 }
 
+/*
+ * A rule that is called from several places, some of them behind a rule that matches nothing, is opened once for all of
+ * them: places stay as few as the grammar is large.
+ */
+static void test_merged(void)
+{
+	static const char text[] = "root ::= o a\no ::= \"x\"?\na ::= o b \"y\"\nb ::= o c\nc ::= o \"z\"";
+	struct z5_gbnf parsed = { .text = text, .len = sizeof(text) - 1 };
+	struct z5_program p = { .n_code = 0 };
+	struct z5_automaton a;
+
+	if (z5_gbnf_parse(&parsed) || z5_program_make(&p, &parsed, "root") || z5_automaton_init(&a, &p, 0))
+		abort();
+	z5_gbnf_free(&parsed);
+	ok(a.state[a.start].n == 2, "an x or a z, each from one place (%u)", a.state[a.start].n);
+	z5_automaton_free(&a);
+	z5_program_free(&p);
+}
+
 /* Forgetting everything at every step changes no answer and no cost. */
 static void test_trim(void)
 {
@@ -454,6 +473,7 @@ int main(void)
 	test_bounds();
 	test_beyond();
 	test_random();
+	test_merged();
 	test_trim();
 	return done();
 }

@@ -145,7 +145,7 @@ static void test_mask(struct zen5rt_vocab *v)
 		"val ::= obj | [0-9]+ | str"),
 		"root ::= (\"a\" | \"b\")* \"abc\" .{1,3}", "root ::= \"a\" root? \"b\"?", "root ::= [^a-y]+",
 		"root ::= (!<[6]> \"a\" | <|think|> !<[7]> | \"ab\" | <[8]> \"c\")*",
-		"root ::= (!<[6]> | !<[7]>){3}", "root ::= (\"\\U0001F600\" | \"\\u00e9\" | \"\\n\"){0,4}",
+		"root ::= (!<[6]> | !<[7]>){3}", "root ::= \"a\" [\\u00e9] [a-z]*", "root ::= (\"\\U0001F600\" | \"\\u00e9\" | \"\\n\"){0,4}",
 	};
 	uint32_t seed = 7;
 	int wrong = 0, masks = 0;
