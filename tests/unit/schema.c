@@ -363,6 +363,12 @@ static void test_numbers(void)
 		}
 	}
 	ok(!wrong && tried > 20000, "%d numbers between bounds", tried);
+	ok(use("{\"minimum\":1e15,\"maximum\":2000000000000000.5}", &err) && lets_in("1000000000000000") &&
+		   lets_in("2000000000000000.5") && !lets_in("999999999999999") && !lets_in("2000000000000001"),
+	   "bounds of 16 digits with an exponent or a point");
+	ok(use("{\"type\":\"integer\",\"maximum\":1e15}", &err) && lets_in("1000000000000000") &&
+		   !lets_in("1000000000000001") && use("{\"maximum\":1e300}", &err) && lets_in("9999999999999999"),
+	   "a bound that no number reaches is none");
 }
 
 static void test_dates(void)
