@@ -235,7 +235,7 @@ int main(int argc, char **argv)
 	rp.n_threads = (unsigned int)a.threads;
 	watch_params(&watch, &rp);
 	report.watch = &watch;
-	report.tensors = json_array();
+	report.tensors = a.json ? json_array() : NULL;
 	a.p.tensor = on_tensor;
 	a.p.user = &report;
 	if (zen5rt_open(&rp, &rt, &err))
