@@ -147,7 +147,7 @@ static int bound_read(struct z5_schema *s, const json_t *schema, const char *key
 		      int sign, bool *has, bool *open, struct decimal *d)
 {
 	const json_t *v = json_object_get(schema, key), *x = json_object_get(schema, open_key);
-	struct decimal other;
+	struct decimal other = { .negative = false };
 	int r;
 
 	if (v) {

@@ -121,12 +121,16 @@ static int object_other(struct z5_schema *s, const struct member *m, size_t n, c
 	unsigned int key = s->n_rule++;
 	char **name = calloc(n + 1, sizeof(*name));
 	struct z5_buf body = { NULL, 0, 0, 0 };
-	int r = sorted && name ? 0 : z5_schema_nomem(s);
+	int r = 0;
 
-	for (size_t i = 0; i < n && !r; i++)
+	if (!sorted || !name) {
+		free(sorted);
+		free(name);
+		return z5_schema_nomem(s);
+	}
+	for (size_t i = 0; i < n; i++)
 		sorted[i] = &m[i];
-	if (!r)
-		qsort(sorted, n, sizeof(*sorted), member_order);
+	qsort(sorted, n, sizeof(*sorted), member_order);
 	for (size_t i = 0; i < n && !r; i++) {
 		json_t *text = json_string(sorted[i]->name);
 
@@ -159,7 +163,7 @@ static int object_other(struct z5_schema *s, const struct member *m, size_t n, c
 		z5_buf_add(&body, "%s", z5_schema_basic(s, "value"));
 	}
 	z5_buf_add(&body, " ws");
-	for (size_t i = 0; name && i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		free(name[i]);
 	free(name);
 	free(sorted);

@@ -214,8 +214,8 @@ static int pattern_class(struct pattern *p)
 	negate = p->p < p->end && *p->p == '^';
 	p->p += negate;
 	while (!r && p->p < p->end && *p->p != ']') {
-		uint32_t lo, hi;
-		char named;
+		uint32_t lo = 0, hi;
+		char named = 0;
 
 		/* \b is a backspace here */
 		if (p->end - p->p > 1 && p->p[0] == '\\' && p->p[1] == 'b') {
@@ -287,8 +287,8 @@ static int pattern_group(struct pattern *p)
 static int pattern_atom(struct pattern *p)
 {
 	struct set set = { .n = 0 };
-	uint32_t cp;
-	char named;
+	uint32_t cp = 0;
+	char named = 0;
 	int r;
 
 	switch (*p->p) {
@@ -338,7 +338,7 @@ static int pattern_number(struct pattern *p, uint32_t *n)
 
 static int pattern_repeat(struct pattern *p)
 {
-	uint32_t least, most;
+	uint32_t least = 0, most = 0;
 	int r;
 
 	if (p->p == p->end || !strchr("*+?{", *p->p))
