@@ -303,7 +303,7 @@ static void undo_shrinking(struct block *b, const float *x, const float *w)
 Z5_INLINE void fit_block(struct block *out, const struct shape *s, const float *x, const float *w, unsigned int dim)
 {
 	struct block b = { 0 };
-	float ideal[16], d = 0;
+	float ideal[16] = { 0 }, d = 0;
 
 	for (unsigned int j = 0; j < s->n; j++) {
 		ideal[j] = scale_of_unit(s, x + j * s->unit, w + j * s->unit, dim);
