@@ -587,7 +587,7 @@ static int load_arch(struct zen5rt_model *m, const struct gguf *g, struct zen5rt
 			return 0;
 		}
 	}
-	return z5_fail(err, -EINVAL, "%s: architecture \"%.*s\" is not one that this version can run",
+	return z5_fail(err, -EINVAL, "%s: architecture \"%.*s\" is not one that this version can run; Documentation/models.rst has the list",
 		       gguf_path(g), (int)(s.len < 48 ? s.len : 48), s.p);
 }
 
