@@ -175,6 +175,8 @@ refused("$ppl $model --kl-divergence --kl-divergence-base $dir/base -f $dir/text
 refused("$ppl $model --kl-format x -f $dir/text", 64, qr/zen5 or llama/, 'a format that is none');
 ($rc, $out) = sh("$ppl $model -c 64 -f $dir/text >/dev/full");
 is($rc, 1, 'a full disk is said');
+($rc, $out, $err) = sh("$ppl --require-zen5 $model -c 64 -f $dir/text --chunks 1");
+ok($rc == 0 || ($rc == 3 && $err =~ /requires an AMD Zen 5/), '--require-zen5');
 ($rc, $out) = sh("$ppl --version");
 like($out, qr/^zen5-perplexity \d+\.\d+\.\d+$/, '--version');
 ($rc, $out) = sh("$ppl --help");

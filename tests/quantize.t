@@ -301,6 +301,9 @@ SKIP: {
 	rmdir "$dir/small";
 }
 
+($rc, $out, $err) = sh("$quantize $f32 $dir/o.gguf Q8_0 >/dev/full");
+ok($rc == 1 && $err =~ /standard output: No space left/ && !-e "$dir/o.gguf", 'a report that cannot be printed') or diag $err;
+
 # Killed while it waits for its reader, who takes no more: the new file is written by then, and has no name yet.
 sub killed {
 	my ($signal) = @_;
@@ -343,6 +346,8 @@ SKIP: {
 	ok($waited && $status == 130 && listing() eq $before, 'Ctrl-C: status 130, and nothing stays behind') or diag "$waited $status ", listing();
 }
 
+($rc, $out, $err) = sh("$quantize --require-zen5 --dry-run $f32 Q4_0");
+ok($rc == 0 || ($rc == 3 && $err =~ /requires an AMD Zen 5/), '--require-zen5');
 ($rc, $out) = sh("$quantize --version");
 like($out, qr/^zen5-quantize \d+\.\d+\.\d+$/, '--version');
 ($rc, $out) = sh("$quantize --help");

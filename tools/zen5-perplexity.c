@@ -21,7 +21,10 @@ const char *argp_program_version = "zen5-perplexity " Z5_VERSION;
 /* Logits that are held at a time. */
 #define ROWS_BYTES (64u << 20)
 
-enum { OPT_CHUNKS = 256, OPT_BASE, OPT_KL, OPT_FORMAT, OPT_JSON, OPT_TOKENS, OPT_NO_PIN };
+enum {
+	OPT_CHUNKS = 256, OPT_BASE, OPT_KL, OPT_FORMAT, OPT_JSON, OPT_TOKENS, OPT_NO_PIN,
+	OPT_REQUIRE_ZEN5,
+};
 
 static const struct argp_option options[] = {
 	{ "file", 'f', "TEXT", 0, "Text to score (- or none: standard input)", 0 },
@@ -36,6 +39,7 @@ static const struct argp_option options[] = {
 	  0 },
 	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
+	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Fail with status 3 unless this is an AMD Zen 5", 0 },
 	{ "json", OPT_JSON, NULL, 0, "One JSON object on standard output", 0 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
@@ -43,7 +47,7 @@ static const struct argp_option options[] = {
 struct args {
 	const char *model, *file, *base;
 	long long ctx, chunks, threads;
-	bool ids, kl, llama, json, no_pin;
+	bool ids, kl, llama, json, no_pin, require_zen5;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -60,6 +64,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_KL: a->kl = true; break;
 	case OPT_NO_PIN: a->no_pin = true; break;
 	case OPT_JSON: a->json = true; break;
+	case OPT_REQUIRE_ZEN5: a->require_zen5 = true; break;
 	case OPT_FORMAT:
 		a->llama = !strcmp(arg, "llama.cpp");
 		if (!a->llama && strcmp(arg, "zen5"))
@@ -466,6 +471,8 @@ int main(int argc, char **argv)
 	bool complete;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
+	if (a.require_zen5)
+		require_zen5(NULL);
 	watch_interrupts();
 	zen5rt_params_init(&rp);
 	rp.n_threads = (unsigned int)a.threads;
@@ -474,6 +481,7 @@ int main(int argc, char **argv)
 	r.watch = &watch;
 	if (zen5rt_open(&rp, &r.rt, &err) || zen5rt_model_load(r.rt, a.model, &r.model, &err)) {
 		watch_clear(&watch);
+		zen5rt_close(r.rt);
 		if (interrupted)
 			return 130;
 		die("%s", err.message);

@@ -16,8 +16,7 @@ const char *argp_program_version = "zen5-quantize " Z5_VERSION;
 
 enum {
 	OPT_IMATRIX = 256, OPT_TENSOR, OPT_OUTPUT, OPT_EMBD, OPT_PURE, OPT_LEAVE, OPT_REQUANT, OPT_FORCE,
-	OPT_DRY, OPT_JSON,
-	OPT_QUIET,
+	OPT_DRY, OPT_JSON, OPT_REQUIRE_ZEN5,
 };
 
 static const struct argp_option options[] = {
@@ -36,6 +35,7 @@ static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, "Running:", 3 },
 	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
 	{ "json", OPT_JSON, NULL, 0, "The report as one JSON object", 0 },
+	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Fail with status 3 unless this is an AMD Zen 5", 0 },
 	{ "quiet", 'q', NULL, 0, "No line a tensor", 0 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
@@ -44,7 +44,7 @@ struct args {
 	const char *in, *out;
 	unsigned int n_args;
 	long long threads;
-	bool json, quiet;
+	bool json, quiet, require_zen5;
 	struct zen5rt_quantize_params p;
 	struct zen5rt_quantize_override *over;
 };
@@ -73,6 +73,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 't': a->threads = arg_int("-t", arg, 1, 1024); break;
 	case 'q': a->quiet = true; break;
 	case OPT_JSON: a->json = true; break;
+	case OPT_REQUIRE_ZEN5: a->require_zen5 = true; break;
 	case OPT_TENSOR: add_override(a, arg, state); break;
 	case OPT_OUTPUT: a->p.output_type = arg; break;
 	case OPT_EMBD: a->p.embedding_type = arg; break;
@@ -192,7 +193,7 @@ static void print_sum(const struct report *r, const struct zen5rt_quantize_info 
 	json_t *j;
 
 	if (r->a->json) {
-		j = json_pack("{s:s,s:b,s:I,s:I,s:I,s:f,s:I,s:f,s:o}", "type", i->type, "dry_run", r->a->p.dry_run,
+		j = json_pack("{s:s,s:b,s:I,s:I,s:I,s:f,s:I,s:f,s:O}", "type", i->type, "dry_run", r->a->p.dry_run,
 			      "parameters", (json_int_t)i->n_params, "bytes_from", (json_int_t)i->bytes_from,
 			      "bytes_to", (json_int_t)i->bytes_to, "bits_per_weight", bits, "narrow",
 			      (json_int_t)i->n_narrow, "seconds", seconds, "tensors", r->tensors);
@@ -227,6 +228,8 @@ int main(int argc, char **argv)
 
 	zen5rt_quantize_params_init(&a.p);
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
+	if (a.require_zen5)
+		require_zen5(NULL);
 	/* too large a file and a reader who leaves are errors to report, not reasons to die */
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -242,6 +245,11 @@ int main(int argc, char **argv)
 		die("%s", err.message);
 	ret = zen5rt_quantize(rt, a.in, a.out, &a.p, &info, &err);
 	watch_clear(&watch);
+	if (!ret)
+		print_sum(&report, &info, now() - start);
+	json_decref(report.tensors);
+	zen5rt_close(rt);
+	free(a.over);
 	if (ret == -ECANCELED && interrupted)
 		return 130;
 	if (ret && report.output_error)
@@ -249,9 +257,6 @@ int main(int argc, char **argv)
 	if (ret)
 		die("%s%s", err.message, ret == -EEXIST ? "; --force replaces it" :
 		    ret == -EPERM ? "; --allow-requantize takes it all the same" : "");
-	print_sum(&report, &info, now() - start);
 	finish_stdout();
-	zen5rt_close(rt);
-	free(a.over);
 	return 0;
 }
