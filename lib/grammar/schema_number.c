@@ -111,7 +111,10 @@ static int decimal_read(struct z5_schema *s, const char *key, const json_t *v, s
 	if (json_is_integer(v))
 		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	else if (json_is_real(v))
-		/* 15 digits are what people write; beyond, eighths are all that a double has, and an exponent would not do */
+		/*
+		 * 15 digits are what people write; beyond, eighths are all that a double has, and an exponent would
+		 * not do
+		 */
 		snprintf(text, sizeof(text), fabs(json_real_value(v)) < 1 ? "%.15f" :
 			 fabs(json_real_value(v)) < 999999999999999.0 ? "%.15g" : "%.3f", json_real_value(v));
 	else
