@@ -11,7 +11,6 @@
 #include "error.h"
 #include "internal.h"
 #include "merge.h"
-#include "utf8.h"
 
 /* (left, right) -> what they become, and how early. */
 struct bpe_pair {
@@ -302,29 +301,7 @@ static int bpe_word(void *ctx, const char *p, size_t len)
 /* A word of raw BPE: symbols begin as characters. */
 static int bpe_raw_word(struct z5_tok *t, const char *p, size_t len)
 {
-	struct z5_word *slot;
-	struct z5_sym *s;
-	int64_t from = t->n;
-	uint32_t prev = MERGE_NONE, cp;
-	size_t n = 0;
-
-	if (z5_tok_cached(t, p, len, &slot))
-		return 0;
-	if (merge_reserve(&t->merge, len))
-		return -ENOMEM;
-	s = t->merge.sym;
-	for (uint32_t i = 0; i < len; prev = i, i = s[i].next, n++) {
-		uint32_t c = (uint32_t)utf8_next(p + i, len - i, &cp);
-
-		s[i] = (struct z5_sym){ c, prev, i + c, z5_strtab_find(&t->v->str, p + i, c) };
-	}
-	s[prev].next = MERGE_NONE;
-	if (merge_run(&t->merge, t->v, p, n, bpe_pair))
-		return -ENOMEM;
-	for (uint32_t i = 0; i != MERGE_NONE; i = s[i].next)
-		bpe_emit(t, p + i, s[i].len, s[i].id);
-	z5_tok_cache(t, slot, p, len, from);
-	return 0;
+	return merge_chars(t, p, len, bpe_pair, bpe_emit);
 }
 
 static int bpe_raw_line(void *ctx, const char *p, size_t len)

@@ -12,6 +12,7 @@
 #include <vocab/internal.h>
 
 #include "error.h"
+#include "utf8.h"
 
 #define MERGE_NONE UINT32_MAX	/* neither a neighbour nor a rank */
 #define MERGE_SCAN 32		/* up to here a scan for the minimum beats a heap */
@@ -189,6 +190,37 @@ merge_run(struct z5_merge *m, const struct zen5rt_vocab *v, const char *text, si
 		if (merge_queue(m, v, text, s[l].prev, pair) || merge_queue(m, v, text, l, pair))
 			return -ENOMEM;
 	}
+	return 0;
+}
+
+typedef void (*z5_emit_fn)(struct z5_tok *t, const char *p, size_t len, uint32_t id);
+
+/* A word whose symbols begin as characters: merged, and each that is left goes to emit. -ENOMEM. */
+static inline __attribute__((always_inline)) int
+merge_chars(struct z5_tok *t, const char *p, size_t len, z5_pair_fn pair, z5_emit_fn emit)
+{
+	uint32_t prev = MERGE_NONE, cp;
+	struct z5_word *slot;
+	struct z5_sym *s;
+	int64_t from = t->n;
+	size_t n = 0;
+
+	if (z5_tok_cached(t, p, len, &slot))
+		return 0;
+	if (merge_reserve(&t->merge, len))
+		return -ENOMEM;
+	s = t->merge.sym;
+	for (uint32_t i = 0; i < len; prev = i, i = s[i].next, n++) {
+		uint32_t c = (uint32_t)utf8_next(p + i, len - i, &cp);
+
+		s[i] = (struct z5_sym){ c, prev, i + c, z5_strtab_find(&t->v->str, p + i, c) };
+	}
+	s[prev].next = MERGE_NONE;
+	if (merge_run(&t->merge, t->v, p, n, pair))
+		return -ENOMEM;
+	for (uint32_t i = 0; i != MERGE_NONE; i = s[i].next)
+		emit(t, p + i, s[i].len, s[i].id);
+	z5_tok_cache(t, slot, p, len, from);
 	return 0;
 }
 

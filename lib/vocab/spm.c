@@ -6,7 +6,6 @@
 #include "error.h"
 #include "internal.h"
 #include "merge.h"
-#include "utf8.h"
 
 struct z5_spm {
 	uint32_t *rank;			/* of a token: the better its score the lower */
@@ -94,29 +93,7 @@ static void spm_emit(struct z5_tok *t, const char *p, size_t len, uint32_t id)
 
 static int spm_word(struct z5_tok *t, const char *p, size_t len)
 {
-	size_t n = 0;
-	uint32_t prev = MERGE_NONE, cp;
-	struct z5_word *slot;
-	struct z5_sym *s;
-	int64_t from = t->n;
-
-	if (z5_tok_cached(t, p, len, &slot))
-		return 0;
-	if (merge_reserve(&t->merge, len))
-		return -ENOMEM;
-	s = t->merge.sym;
-	for (uint32_t i = 0; i < len; prev = i, i = s[i].next, n++) {
-		uint32_t c = (uint32_t)utf8_next(p + i, len - i, &cp);
-
-		s[i] = (struct z5_sym){ c, prev, i + c, z5_strtab_find(&t->v->str, p + i, c) };
-	}
-	s[prev].next = MERGE_NONE;
-	if (merge_run(&t->merge, t->v, p, n, spm_pair))
-		return -ENOMEM;
-	for (uint32_t i = 0; i != MERGE_NONE; i = s[i].next)
-		spm_emit(t, p + i, s[i].len, s[i].id);
-	z5_tok_cache(t, slot, p, len, from);
-	return 0;
+	return merge_chars(t, p, len, spm_pair, spm_emit);
 }
 
 int z5_spm_text(struct z5_tok *t, const char *p, size_t len, bool prefix)
