@@ -7,6 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A rule makes at most 18 characters of one in Unicode's NFKC; longer text would only serve to fill memory. */
+#define CHARSMAP_MAX_TEXT 255
+
+static bool charsmap_long(const uint8_t *p, size_t n)
+{
+	size_t run = 0;
+
+	for (size_t i = 0; i < n && run <= CHARSMAP_MAX_TEXT; i++)
+		run = p[i] ? run + 1 : 0;
+	return run > CHARSMAP_MAX_TEXT;
+}
+
 int z5_charsmap_read(struct z5_charsmap *m, const uint8_t *p, size_t n)
 {
 	uint32_t size;
@@ -20,7 +32,7 @@ int z5_charsmap_read(struct z5_charsmap *m, const uint8_t *p, size_t n)
 	size = le32toh(size);
 	p += sizeof(size);
 	n -= sizeof(size);
-	if (size >= n || size % 4)
+	if (size >= n || size % 4 || charsmap_long(p + size, n - size))
 		return -EINVAL;
 	m->unit = malloc((size_t)size + 4);
 	m->text = malloc(n - size + 1);

@@ -20,7 +20,10 @@ struct z5_charsmap {
 	size_t n_text;
 };
 
-/* Copies a map from the n bytes of a file; an empty one is none. -EINVAL, -ENOMEM. */
+/*
+ * Copies a map from the n bytes of a file; an empty one is none. -EINVAL, also for a replacement
+ * above 255 bytes; -ENOMEM.
+ */
 int z5_charsmap_read(struct z5_charsmap *m, const uint8_t *p, size_t n);
 void z5_charsmap_free(struct z5_charsmap *m);
 /*

@@ -60,7 +60,7 @@ static int ugm_charsmap(struct z5_ugm *u, const struct gguf *g, struct zen5rt_er
 	r = z5_charsmap_read(&u->map, bytes, a.n);
 	free(bytes);
 	if (r == -EINVAL)
-		return z5_fail(err, r, "%s: %s does not hold what its first bytes promise",
+		return z5_fail(err, r, "%s: %s does not hold what its first bytes promise, or a replacement is above 255 bytes",
 			       gguf_path(g), key);
 	return r ? z5_fail(err, r, "out of memory for the normalization rules") : 0;
 }

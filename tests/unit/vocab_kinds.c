@@ -158,6 +158,20 @@ static void bad_map(const uint8_t *map, size_t n, const char *name)
 }
 
 /* Whatever the units say, nothing outside the map is read (the sanitizers look on). */
+/* A short prompt may not become a long one. */
+static void test_charsmap_text(size_t len, int want)
+{
+	uint8_t map[400] = { 4 };
+	struct z5_charsmap m;
+	int r;
+
+	memset(map + 8, 'a', len);
+	r = z5_charsmap_read(&m, map, 8 + len + 1);
+	ok(r == want, "a replacement of %zu bytes: %d", len, r);
+	if (!r)
+		z5_charsmap_free(&m);
+}
+
 static void test_charsmap(void)
 {
 	struct z5_charsmap m;
@@ -375,6 +389,8 @@ int main(void)
 	test_ugm();
 	test_unknown();
 	test_charsmap();
+	test_charsmap_text(255, 0);
+	test_charsmap_text(256, -EINVAL);
 	test_rwkv();
 	test_raw();
 	test_types();
