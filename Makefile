@@ -4,7 +4,7 @@
 # make help       the other targets
 #
 # Variables: CC, CFLAGS (optimisation), SAN=address,undefined (sanitizers), B (build directory),
-# PREFIX, DESTDIR, V=1 (show commands).
+# PREFIX, DESTDIR, V=1 (show commands), KDIR (headers or build directory of the kernel that the module is for).
 
 VERSION := 0.1.0
 SOVER   := 0
@@ -14,11 +14,16 @@ B       ?= build
 PREFIX  ?= /usr/local
 CFLAGS  ?= -O2 -g
 PKG_CONFIG ?= pkg-config
+KDIR    ?= /lib/modules/$(shell uname -r)/build
 
 # What apt-get is asked for when it is missing.
 BUILD_PKGS := gcc make pkg-config libc6-dev libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev
-CHECK_PKGS := $(BUILD_PKGS) perl clang libclang-rt-dev valgrind xz-utils
-STYLE_PKGS := $(BUILD_PKGS) cppcheck clang git perl python3-minimal shellcheck groff
+KMOD_PKGS  := gcc make linux-headers-amd64 dwarves kmod
+VM_PKGS    := qemu-system-x86 busybox-static cpio debootstrap
+CHECK_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) $(VM_PKGS) perl clang libclang-rt-dev valgrind xz-utils dkms
+STYLE_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) cppcheck clang git perl python3-minimal shellcheck groff sparse
+# The debug kernel is built from source.
+DEBUG_PKGS := bc bison flex libelf-dev
 MODEL      := tests/models/zen5-tiny.gguf
 
 LIBS  := $(shell $(PKG_CONFIG) --libs libpcre2-8 libutf8proc jansson 2>/dev/null || echo -lpcre2-8 -lutf8proc -ljansson) -lm -lpthread
@@ -63,13 +68,19 @@ help:
 #: make                  library and tools into build/
 #: make demo             installs what is missing, builds, runs the model that ships with the project
 #: make check            installs what is missing, builds, runs every test
+#: make check-vm-all     the device on every kernel and on one full of checks (hours; the first time it builds that one)
 #: make fuzz             longer: FUZZ_SECONDS=600 of fuzzing for each target of tests/fuzz
-#: make install          PREFIX=/usr/local DESTDIR=
+#: make install          PREFIX=/usr/local DESTDIR=; not the module
+#: make modules          kmod/zen5mem.ko for the running kernel, or for the one that KDIR=... has headers of
+#: make modules_install  it and its boot files into INSTALL_MOD_PATH=DESTDIR=
+#: make dkms-install     the module's source into /usr/src; DKMS builds it for this kernel and those to come
+#: make kselftest        the device's tests into build/kselftest
 #: make bench            each kernel's GB/s and GOPS on this machine
 #: make style            cppcheck, the analysers of clang and gcc, and the rules that text has (minutes)
+#: make style-kmod       of it, the kernel's own: checkpatch, sparse, gcc's warnings
 #: make clean
 #:
-#: CC=clang  CFLAGS=-O2  SAN=address,undefined  B=build  V=1
+#: CC=clang  CFLAGS=-O2  SAN=address,undefined  B=build  V=1  KDIR=/lib/modules/.../build
 
 # Kernels of a level see exactly the instructions that the level stands for.
 AVX2   := -mavx2 -mfma -mf16c
@@ -84,7 +95,8 @@ $(B)/lib/quant/%.o: CFLAGS := $(subst -O2,-O3,$(CFLAGS))
 
 # Rewritten when the flags differ from those of the last build in this directory; an install takes what was built.
 FLAGS := $(CC) $(CFLAGS) $(Z5_CFLAGS) $(LDFLAGS)
-ifeq ($(filter install clean help,$(MAKECMDGOALS)),)
+NO_BUILD := install clean help modules modules_install dkms-install kselftest style-kmod
+ifeq ($(filter $(NO_BUILD),$(MAKECMDGOALS)),)
 ifneq ($(FLAGS),$(file <$(B)/flags))
 $(shell mkdir -p $(B))$(file >$(B)/flags,$(FLAGS))
 endif
@@ -177,7 +189,13 @@ check: check-packages
 	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins B=build-asan SAN=address,undefined CFLAGS="-O1 -g"
 	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins B=build-clang CC=clang
 	$(Q)$(MAKE) $(JOBS) --no-print-directory $(FUZZ_BUILD)
+	$(Q)$(MAKE) $(JOBS) --no-print-directory kselftest
 	$(Q)perl tests/run
+
+check-vm-all: check-packages
+	$(call packages,$(DEBUG_PKGS))
+	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins kselftest
+	$(Q)VM_KERNELS="6.1 6.12 7.2 debug" perl tests/run tests/vm.t tests/dkms.t
 
 # libFuzzer is clang's; the seeds are written by the same targets as ordinary programs.
 FUZZ_BUILD := fuzz-bins B=build-fuzz CC=clang FUZZER=1 SAN=address,undefined CFLAGS="-O1 -g"
@@ -217,11 +235,77 @@ style:
 	$(Q)cppcheck --quiet $(JOBS) --std=c11 --error-exitcode=1 --inline-suppr \
 		--enable=warning,performance,portability --suppress=missingIncludeSystem --suppress=invalidPointerCast \
 		-Iinclude -Ilib -I. lib kernels tools tests Documentation
+	$(Q)tests/style-kmod
 	$(Q)$(MAKE) $(JOBS) --no-print-directory -k $(CLANG_C) $(GCC_C)
+
+style-kmod:
+	$(call packages,$(STYLE_PKGS))
+	$(Q)tests/style-kmod
+
+# ---- kernel module ----
+
+INSTALL := install
+
+# Kbuild does the work. Only the headers are looked for here, since its own message names no remedy.
+define need_kdir
+test -f "$(KDIR)/Makefile" || { \
+	other=$$(ls -d /lib/modules/*/build/Makefile 2>/dev/null | sed -n '$$s|/Makefile$$||p'); \
+	echo "no kernel headers in $(KDIR): install linux-headers-$$(uname -r) (Debian, Ubuntu) or kernel-devel-$$(uname -r)" \
+		"(Fedora)$${other:+; for another kernel, whose headers are here: KDIR=$$other}" >&2; exit 1; }
+endef
+# Signed where the key of the kernel's builder is; a distribution keeps its own.
+KREL   = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' "$(KDIR)/include/generated/utsrelease.h")
+KBUILD = $(MAKE) $(JOBS) --no-print-directory -C "$(KDIR)" M="$(CURDIR)/kmod" \
+	$(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
+
+modules:
+	$(Q)$(need_kdir)
+	$(Q)$(KBUILD) modules
+
+# $(call boot_files,ROOT): they come with the module, since the service that loads what is not there fails at each boot.
+# Parameters that are there already are the administrator's.
+define boot_files
+	$(Q)$(INSTALL) -d "$(1)$(PREFIX)/lib/modules-load.d" "$(1)/etc/modprobe.d"
+	$(Q)$(INSTALL) -m 644 udev/zen5mem.modules-load.conf "$(1)$(PREFIX)/lib/modules-load.d/zen5mem.conf"
+	$(Q)test -e "$(1)/etc/modprobe.d/zen5mem.conf" || \
+		$(INSTALL) -m 644 udev/zen5mem.modprobe.conf "$(1)/etc/modprobe.d/zen5mem.conf"
+endef
+
+# depmod where the kernel's own modules are; where a package is put together its script will call it.
+INSTALL_MOD_PATH ?= $(DESTDIR)
+modules_install: modules
+	$(Q)$(KBUILD) INSTALL_MOD_PATH="$(INSTALL_MOD_PATH)" DEPMOD=true modules_install
+	$(Q)test ! -e "$(INSTALL_MOD_PATH)/lib/modules/$(KREL)/modules.order" || \
+		depmod $(if $(INSTALL_MOD_PATH),-b "$(INSTALL_MOD_PATH)") $(KREL)
+	$(call boot_files,$(INSTALL_MOD_PATH))
+
+# With DESTDIR only the source: the package's script will call dkms. A test has a root and flags for a tree of its own.
+DKMS       ?= dkms
+DKMS_ROOT  ?= $(DESTDIR)
+DKMS_MOD   := -m zen5mem -v $(VERSION)
+DKMS_SRC    = $(DKMS_ROOT)/usr/src/zen5mem-$(VERSION)
+DKMS_FILES  = $(shell find kmod include/uapi -name '*.mod.c' -o -path kmod/compat/config.h -o \
+	\( -name '*.[ch]' -o -name '*.sh' -o -name Kbuild \) -print) dkms.conf LICENSES/GPL-2.0.txt LICENSES/Linux-syscall-note
+
+dkms-install:
+ifeq ($(DESTDIR),)
+	$(Q)command -v $(DKMS) >/dev/null || { echo "no dkms: install the package dkms" >&2; exit 1; }
+	$(Q)$(need_kdir)
+	$(Q)test -z "$$($(DKMS) status $(DKMS_MOD) $(DKMS_FLAGS))" || $(DKMS) remove $(DKMS_MOD) --all $(DKMS_FLAGS)
+endif
+	$(Q)rm -rf "$(DKMS_SRC)"
+	$(Q)for f in $(DKMS_FILES); do $(INSTALL) -D -m 644 $$f "$(DKMS_SRC)/$$f" || exit; done
+ifeq ($(DESTDIR),)
+	$(Q)$(DKMS) add $(DKMS_MOD) $(DKMS_FLAGS)
+	$(Q)$(DKMS) install $(DKMS_MOD) -k $(KREL) --kernelsourcedir "$(KDIR)" $(DKMS_FLAGS)
+endif
+	$(call boot_files,$(DKMS_ROOT))
+
+kselftest:
+	$(Q)$(MAKE) $(JOBS) --no-print-directory -C tests/kselftest/zen5mem OUTPUT="$(abspath build/kselftest)"
 
 # ---- installation ----
 
-INSTALL := install
 BINDIR  := $(DESTDIR)$(PREFIX)/bin
 LIBDIR  := $(DESTDIR)$(PREFIX)/lib
 MANDIR  := $(DESTDIR)$(PREFIX)/share/man
@@ -236,12 +320,21 @@ install: all
 	$(Q)ln -sf libzen5rt.so.$(SOVER) "$(LIBDIR)/libzen5rt.so"
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/zen5rt.pc.in >"$(LIBDIR)/pkgconfig/zen5rt.pc"
 	$(Q)$(INSTALL) -m 644 Documentation/man/*.1 "$(MANDIR)/man1"
+	$(Q)$(INSTALL) -D -m 644 include/uapi/linux/zen5mem.h "$(DESTDIR)$(PREFIX)/include/linux/zen5mem.h"
+	$(Q)$(INSTALL) -D -m 644 udev/60-zen5mem.rules "$(LIBDIR)/udev/rules.d/60-zen5mem.rules"
+	$(Q)$(INSTALL) -D -m 644 udev/zen5mem.sysusers.conf "$(LIBDIR)/sysusers.d/zen5mem.conf"
+	$(Q)$(INSTALL) -d "$(DESTDIR)/etc/security/limits.d"
+	$(Q)test -e "$(DESTDIR)/etc/security/limits.d/zen5mem.conf" || \
+		$(INSTALL) -m 644 udev/zen5mem.limits.conf "$(DESTDIR)/etc/security/limits.d/zen5mem.conf"
 
 clean:
 	rm -rf build build-asan build-clang build-fuzz
+	find kmod \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' \
+		-o -name Module.symvers -o -name modules.order -o -path kmod/compat/config.h \) -delete
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all help demo check fuzz fuzz-bins bench style install test-bins clean build-packages check-packages $(CLANG_C) $(GCC_C)
+.PHONY: all help demo check check-vm-all fuzz fuzz-bins bench style style-kmod install test-bins clean \
+	modules modules_install dkms-install kselftest build-packages check-packages $(CLANG_C) $(GCC_C)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all

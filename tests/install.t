@@ -39,6 +39,16 @@ ok "every function of the header is there" sh -c \
 ok "the library neither prints nor exits" sh -c \
 	"nm $b/libzen5rt.a | grep -q 'T zen5rt_open' && ! nm -u $b/libzen5rt.a | grep -wE \\
 	'(__)?(v?f?d?printf|fwrite|fputs|fputc|puts|putchar|perror|exit|_exit|abort)(_chk)?|stdout|stderr'"
+ok "the device's header stands alone" sh -c "echo '#include <linux/zen5mem.h>' >$dir/u.c && cp $dir/u.c $dir/u.cc &&
+	${CC:-cc} -std=c99 -Wall -Wextra -Werror -pedantic -I$dir/opt/z/include -c -o $dir/u.o $dir/u.c &&
+	{ ! command -v c++ || c++ -Wall -Werror -I$dir/opt/z/include -c -o $dir/u.o $dir/u.cc; }"
+ok "its rule and its group are where udev and sysusers look, its limit where PAM does" sh -c \
+	"grep -q 'GROUP=.zen5mem' $dir/opt/z/lib/udev/rules.d/60-zen5mem.rules &&
+	grep -q '^g zen5mem' $dir/opt/z/lib/sysusers.d/zen5mem.conf &&
+	grep -q '^@zen5mem - memlock' $dir/etc/security/limits.d/zen5mem.conf"
+ok "a limit that is there already stays" sh -c "echo '# mine' >$dir/etc/security/limits.d/zen5mem.conf &&
+	make --no-print-directory install B='$b' DESTDIR='$dir' PREFIX=/opt/z &&
+	grep -q mine $dir/etc/security/limits.d/zen5mem.conf"
 for t in "$dir"/opt/z/bin/*; do
 	tool=$(basename "$t")
 	ok "$tool --version" sh -c "$t --version | grep -q '^$tool [0-9]'"

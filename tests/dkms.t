@@ -1,0 +1,139 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The module built and installed the ways that a machine does it, for each kernel whose headers are here (installed, or
+# fetched by tests/vm/kernels): make modules, modules_install, and DKMS's add, build, install, remove. All of it in
+# trees of its own: the machine stays as it is. Environment: KDIRS, other headers than those found.
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+n=0
+
+ok() {	# ok NAME COMMAND...
+	n=$((n + 1)); name=$1; shift
+	if "$@" >"$dir/log" 2>&1; then echo "ok $n - $name"
+	else echo "not ok $n - $name"; tail -n 15 "$dir/log" | sed 's/^/# /'; fi
+}
+
+skip() {	# skip NAME WHY
+	n=$((n + 1)); echo "ok $n - $1 # SKIP $2"
+}
+
+version=$(sed -n 's/^VERSION := //p' Makefile)
+make="make --no-print-directory"
+headers() {
+	for k in 6.1 6.12 7.2; do perl tests/vm/kernels show $k 2>/dev/null | sed -n 's/^headers //p'; done
+	ls -d /lib/modules/*/build
+}
+
+# One folder for each version: what is installed and what was fetched may be the same.
+for kdir in ${KDIRS:-$(headers 2>/dev/null)}; do
+	krel=$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' "$kdir/include/generated/utsrelease.h" 2>/dev/null)
+	test -n "$krel" || continue
+	grep -qs " $krel\$" "$dir/kernels" || echo "$kdir $krel" >>"$dir/kernels"
+done
+
+# What a module says about itself.
+good_module() {	# good_module FILE KREL
+	test -f "$1" && modinfo -F vermagic "$1" | grep -q "^$2 " || return
+	test "$(modinfo -F license "$1")" = GPL || return
+	modinfo -F description "$1" | grep -q . || return
+	for p in reserve_gib max_gib allow_untested; do
+		modinfo -F parm "$1" | grep -q "^$p:..* (" || { echo "parameter $p has no description"; return 1; }
+	done
+	# one that has a type and no description is not for users
+	modinfo -F parmtype "$1" | sed 's/:.*//' | sort >"$dir/types"
+	modinfo -F parm "$1" | sed -n 's/^\([a-z_]*\):..*/\1/p' | sort | diff "$dir/types" -
+}
+
+# The checkout's objects are the developer's, and others may be building: a copy.
+mkdir "$dir/src"
+tar -c --exclude='*.o' --exclude='*.ko' --exclude='*.mod' --exclude='*.mod.c' --exclude='.*.cmd' --exclude='Module.symvers' \
+	--exclude='modules.order' --exclude='compat/config.h' \
+	Makefile dkms.conf LICENSES include kmod lib/zen5rt.pc.in udev | tar -x -C "$dir/src"
+cd "$dir/src" || exit
+
+built() {	# built KDIR KREL
+	$make modules KDIR="$1" && good_module kmod/zen5mem.ko "$2" && test -z "$(grep -i 'warning:' "$dir/log" |
+		grep -v 'compiler differs')"
+}
+
+staged() {	# staged KDIR KREL
+	$make modules_install KDIR="$1" DESTDIR="$dir/stage" PREFIX=/usr &&
+	good_module "$(find "$dir/stage/lib/modules/$2" -name 'zen5mem.ko*')" "$2" &&
+	test ! -e "$dir/stage/lib/modules/$2/modules.dep" && test -f "$dir/stage/usr/lib/modules-load.d/zen5mem.conf"
+}
+
+# A root that has the kernel's modules has its lists of dependencies too.
+rooted() {	# rooted KDIR KREL
+	mkdir -p "$dir/root/lib/modules/$2" && : >"$dir/root/lib/modules/$2/modules.order" &&
+	: >"$dir/root/lib/modules/$2/modules.builtin" &&
+	$make modules_install KDIR="$1" INSTALL_MOD_PATH="$dir/root" &&
+	grep -q 'zen5mem\.ko' "$dir/root/lib/modules/$2/modules.dep" &&
+	echo '# mine' >"$dir/root/etc/modprobe.d/zen5mem.conf" &&
+	$make modules_install KDIR="$1" INSTALL_MOD_PATH="$dir/root" &&
+	grep -q mine "$dir/root/etc/modprobe.d/zen5mem.conf"
+}
+
+# Keys too, where the kernel's headers can sign: the machine's are not for a test.
+root="$dir/dkms"
+flags="--dkmstree $root/var --sourcetree $root/usr/src --installtree $root/lib/modules --no-depmod"
+export mok_signing_key="$root/mok.key" mok_certificate="$root/mok.pub"
+
+dkms_install() {	# dkms_install KDIR KREL
+	mkdir -p "$root/var" "$root/lib/modules/$2" &&
+	$make dkms-install KDIR="$1" DKMS_ROOT="$root" DKMS_FLAGS="$flags" &&
+	good_module "$(find "$root/lib/modules/$2" -name 'zen5mem.ko*')" "$2" &&
+	dkms_ status -m zen5mem -v "$version" | grep "$2.*: installed"
+}
+
+dkms_() {
+	# shellcheck disable=SC2086 # words
+	dkms "$@" $flags
+}
+
+dkms_remove() {
+	dkms_ remove -m zen5mem -v "$version" --all &&
+	test -z "$(find "$root/lib/modules" -name 'zen5mem.ko*')" && test -z "$(dkms_ status)"
+}
+
+# An untested kernel: refused before anything is built.
+dkms_excluded() {	# dkms_excluded KDIR
+	rm -rf "$root/var/zen5mem"
+	dkms_ add -m zen5mem -v "$version" || return
+	for k in 6.5.0-1-amd64 6.10.3 6.120.1 7.20.1; do
+		dkms_ build -m zen5mem -v "$version" -k $k --kernelsourcedir "$1"
+		test -z "$(find "$root/var" -name '*.ko*')" || return
+	done
+}
+
+ok "dkms.conf is of this version" grep -q "^PACKAGE_VERSION=\"$version\"\$" dkms.conf
+ok "make modules without headers says what to install" sh -c \
+	"! $make modules KDIR=/nowhere >out 2>&1 && grep -q 'no kernel headers in /nowhere: install linux-headers' out"
+ok "make dkms-install DESTDIR= is a source package" sh -c "$make dkms-install DESTDIR='$dir/pkg' PREFIX=/usr &&
+	cd '$dir/pkg/usr/src/zen5mem-$version' && test -f dkms.conf -a -f kmod/Kbuild -a -f include/uapi/linux/zen5mem.h &&
+	test -f LICENSES/GPL-2.0.txt && test -z \"\$(find . -name '*.o' -o -name config.h)\""
+if [ ! -s "$dir/kernels" ]; then
+	skip "the module builds" "no kernel headers here"
+else
+	while read -r kdir krel; do
+		case $krel in
+		6.1.* | 6.12.* | 7.2.*) ;;
+		*) skip "$krel" "not a kernel that the module is for"; continue ;;
+		esac
+		# other compilers than this machine's live in a folder of their own, with a DKMS if there is one
+		case $kdir in
+		*/chroot/*) skip "$krel" "its compiler is in a chroot (tests/vm builds there)"; continue ;;
+		esac
+		ok "$krel: make modules" built "$kdir" "$krel"
+		ok "$krel: make modules_install DESTDIR=" staged "$kdir" "$krel"
+		ok "$krel: make modules_install INSTALL_MOD_PATH=" rooted "$kdir" "$krel"
+		if ! command -v dkms >/dev/null; then
+			skip "$krel: DKMS" "no dkms here"
+			continue
+		fi
+		ok "$krel: make dkms-install" dkms_install "$kdir" "$krel"
+		ok "$krel: and again" dkms_install "$kdir" "$krel"
+		ok "$krel: dkms remove" dkms_remove
+		ok "DKMS does not build for untested kernels ($krel)" dkms_excluded "$kdir"
+	done <"$dir/kernels"
+fi
+echo "1..$n"
