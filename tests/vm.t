@@ -1,0 +1,134 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: MIT
+# The module in virtual machines: kernels times guests, each test of a guest one line here (tests/vm/README).
+# Environment: VM_KERNELS (6.1 6.12), VM_GUESTS (part of a guest's name), VM_JOBS (guests side by side), VM_SECONDS (of
+# fuzzing and of stress), B, VM_DIR.
+use strict;
+use warnings;
+use File::Path qw(make_path);
+use POSIX qw(WNOHANG);
+use Time::HiRes qw(time);
+
+my @kernels = split ' ', $ENV{VM_KERNELS} // '6.1 6.12';
+my $b = $ENV{B} // 'build';
+my $vm = $ENV{VM_DIR} // 'build-vm';
+my $jobs = $ENV{VM_JOBS} // 2;
+my $seconds = $ENV{VM_SECONDS} // 60;
+my @all = map { "zen5mem_$_" } qw(abi map pin life seal limit zero place hotplug);
+
+# Memory is in GiB. kernels: the guest is for these only.
+my @guests = (
+	{ name => 'two nodes', nodes => 2, memory => 10, params => 'reserve_gib=0,2', tests => \@all },
+	{ name => 'one node', nodes => 1, memory => 6, tests => \@all },
+	{ name => 'init_on_alloc=1', nodes => 1, memory => 5, append => 'init_on_alloc=1', tests => ['zen5mem_zero'] },
+	# most of the memory in ZONE_MOVABLE
+	{ name => 'kernelcore=1G', nodes => 2, memory => 10, append => 'kernelcore=1G', tests => ['zen5mem_place'] },
+	{ name => 'stress', nodes => 2, memory => 10, params => 'reserve_gib=1,2',
+		tests => ["zen5mem_stress $seconds", "zen5mem_fuzz $seconds"] },
+	{ name => 'resident', nodes => 1, memory => 6, params => 'reserve_gib=1', tests => ['resident'],
+		add => ["$b/zen5-run", "$b/zen5-mem", 'tests/models/zen5-tiny.gguf'] },
+	{ name => 'faults', nodes => 1, memory => 5, kernels => 'debug',
+		tests => ['kunit:zen5mem_kunit', 'zen5mem_faultinject'] },
+);
+
+my $count = 0;
+
+sub line {
+	my ($not, $text) = @_;
+	printf "%sok %d %s\n", $not ? 'not ' : '', ++$count, $text;
+}
+
+# 0, or why not in one line; 4 is the status of what cannot be had here.
+sub try {
+	my (@cmd) = @_;
+	my $said = '';
+	my $pid = open my $p, '-|';
+	defined $pid or die "fork: $!\n";
+	if (!$pid) {
+		open STDERR, '>&', \*STDOUT;
+		exec @cmd or exit 127;
+	}
+	$said .= $_ while <$p>;
+	close $p;
+	return ($? >> 8, split /\n/, $said);
+}
+
+# One guest in the background; its TAP goes to a file.
+sub start {
+	my ($run) = @_;
+	my ($kernel, $g) = @$run{qw(kernel guest)};
+	my $name = "$kernel-$g->{name}" =~ tr/ =/_-/r;
+	my @cmd = ('perl', 'tests/vm/guest', '--no-build', '--kernel', $kernel, '--name', $name, '--nodes', $g->{nodes},
+		'--memory', $g->{memory});
+	push @cmd, map { ("--$_", $g->{$_}) } grep { defined $g->{$_} } qw(append params limit);
+	push @cmd, map { ('--test', $_) } @{$g->{tests}};
+	push @cmd, map { ('--add', $_) } @{$g->{add} // []};
+	push @cmd, '--kmemleak', '--limit', 3600 if $kernel eq 'debug';
+	make_path("$vm/log");
+	$run->{out} = "$vm/log/$name.tap";
+	$run->{pid} = fork // die "fork: $!\n";
+	return if $run->{pid};
+	open STDIN, '<', '/dev/null';
+	open STDOUT, '>', $run->{out} or die "$run->{out}: $!\n";
+	open STDERR, '>&', \*STDOUT;
+	exec @cmd or exit 127;
+}
+
+sub show {
+	my ($run) = @_;
+	my $name = "$run->{kernel} $run->{guest}{name}";
+	my $plan;
+	open my $f, '<', $run->{out} or die "$run->{out}: $!\n";
+	while (<$f>) {
+		chomp;
+		if (/^(not )?ok \d+ - (.*)/) {
+			line($1, "- $name: $2");
+		} elsif (/^1\.\.\d+$/) {
+			$plan = 1;
+		} elsif (/^guest: (.*)/ && $run->{status} == 4) {
+			line(0, "# SKIP $name: $1");
+			$plan = 1;
+		} else {
+			print s/^(?!#)/# /r, "\n";
+		}
+	}
+	line(1, "- $name: status $run->{status}, no plan") if !$plan;
+}
+
+STDOUT->autoflush(1);
+if (-e 'tests/kselftest/zen5mem/Makefile') {
+	my ($status, @said) = try('make', '-s', '-k', '-C', 'tests/kselftest/zen5mem', 'OUTPUT=' . `printf %s "\$PWD/$b/kselftest"`);
+	line(1, '- the device tests build'), print map { "# $_\n" } @said if $status;
+}
+my @runs;
+for my $kernel (@kernels) {
+	my $start = time;
+	my ($status, @said) = try('perl', 'tests/vm/kernels', 'build', $kernel);
+	if ($status == 4) {
+		line(0, "# SKIP $kernel: $said[-1]");
+		next;
+	}
+	line($status || scalar @said, "- $kernel: the module builds without a warning");
+	printf "# %s\n", $_ for @said;
+	printf "# %s: fetched and built in %.0f s\n", $kernel, time - $start;
+	next if $status;
+	push @runs, map { { kernel => $kernel, guest => $_ } }
+		grep { index($_->{kernels} // $kernel, $kernel) >= 0 && index($_->{name}, $ENV{VM_GUESTS} // '') >= 0 } @guests;
+}
+
+# Shown in the order of the table, however they end.
+my @waiting = @runs;
+my %running;
+my $shown = 0;
+while ($shown < @runs) {
+	while (@waiting && keys %running < $jobs) {
+		my $run = shift @waiting;
+		start($run);
+		$running{$run->{pid}} = $run;
+	}
+	my $pid = waitpid -1, 0;
+	my $run = delete $running{$pid} or next;
+	$run->{status} = $? >> 8;
+	show($runs[$shown++]) while $shown < @runs && defined $runs[$shown]{status};
+}
+print "1..$count", $count ? '' : ' # SKIP no kernel', "\n";
