@@ -246,16 +246,17 @@ zen5rt_model_vocab(const struct zen5rt_model *model);
 
 struct zen5rt_region_info {
 	const char *use;	/* "weights", "KV cache", "scratch" */
-	const char *backend;	/* "hugetlb-1g", "hugetlb-2m", "thp", "plain" */
+	const char *backend;	/* "zen5mem", "hugetlb-1g", "hugetlb-2m", "thp", "plain" */
 	uint64_t asked;		/* bytes needed */
 	uint64_t size;		/* bytes reserved, whole pages */
-	uint64_t page;		/* page size got, in bytes */
+	uint64_t page;		/* page size got, in bytes; of several the smallest */
 	/*
-	 * Bytes that the kernel reports as really backed by pages of that size. Less than
-	 * size only where transparent huge pages were not to be had.
+	 * Bytes that the kernel reports as really backed by pages of that size or larger. Less
+	 * than size only where transparent huge pages were not to be had.
 	 */
 	uint64_t page_bytes;
 	const char *why;	/* "" or what was refused before, and why */
+	const char *pages;	/* "1 x 1 GiB + 154 x 2 MiB" for zen5mem, "" for the others */
 };
 /* Regions of a model (its weights) and of a session; -EINVAL past the last one. */
 ZEN5RT_API int zen5rt_model_region(const struct zen5rt_model *model, unsigned int i,

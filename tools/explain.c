@@ -57,6 +57,8 @@ static void explain_region(const struct zen5rt_region_info *i)
 		human_bytes(asked, sizeof(asked), (double)i->asked), i->backend,
 		human_bytes(page, sizeof(page), (double)i->page),
 		human_bytes(size, sizeof(size), (double)i->size));
+	if (*i->pages)
+		fprintf(stderr, ": %s", i->pages);
 	if (i->page_bytes < i->size && i->page > 4096)
 		fprintf(stderr, ", %s of it in such pages so far",
 			human_bytes(size, sizeof(size), (double)i->page_bytes));
@@ -141,9 +143,9 @@ void explain(const struct run *r)
 
 static json_t *json_region(const struct zen5rt_region_info *i)
 {
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "use", i->use, "backend", i->backend,
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s}", "use", i->use, "backend", i->backend,
 			 "asked", (json_int_t)i->asked, "size", (json_int_t)i->size,
-			 "page", (json_int_t)i->page, "page_bytes", (json_int_t)i->page_bytes,
+			 "page", (json_int_t)i->page, "page_bytes", (json_int_t)i->page_bytes, "pages", i->pages,
 			 "refused", i->why);
 }
 

@@ -6,6 +6,8 @@
 #include <mem/region.h>
 
 /* The members of the table in region.c. */
+int z5_device_alloc(struct z5_region *r, char *why, size_t why_len);
+void z5_device_free(struct z5_region *r);
 int z5_hugetlb_1g_alloc(struct z5_region *r, char *why, size_t why_len);
 int z5_hugetlb_2m_alloc(struct z5_region *r, char *why, size_t why_len);
 void z5_hugetlb_free(struct z5_region *r);

@@ -12,6 +12,11 @@
 #include <topo/cgroup.h>
 
 const struct z5_mem_backend z5_mem_backends[] = {
+	/*
+	 * Not for a first choice of 2 MiB: the module's pages are pinned and count against limits from the beginning,
+	 * which weights are worth and a cache that may never be filled is not.
+	 */
+	{ "zen5mem", Z5_PAGE_1G, true, z5_device_alloc, z5_device_free },
 	{ "hugetlb-1g", Z5_PAGE_1G, true, z5_hugetlb_1g_alloc, z5_hugetlb_free },
 	{ "hugetlb-2m", Z5_PAGE_2M, true, z5_hugetlb_2m_alloc, z5_hugetlb_free },
 	{ "thp", Z5_PAGE_2M, false, z5_thp_alloc, z5_mem_unmap },
@@ -103,5 +108,6 @@ void z5_region_info(const struct z5_region *r, struct zen5rt_region_info *info)
 		.page = r->page,
 		.page_bytes = z5_region_page_bytes(r),
 		.why = r->why,
+		.pages = r->pages,
 	};
 }

@@ -19,14 +19,15 @@ struct z5_region {
 	void *addr;
 	size_t asked;			/* bytes that the caller needs */
 	size_t size;			/* bytes mapped, whole pages */
-	uint64_t page;			/* page size got */
+	uint64_t page;			/* page size got, the smallest */
+	char pages[64];			/* "1 x 1 GiB + 154 x 2 MiB", "" but for zen5mem */
 	const struct z5_mem_backend *backend;
 	const char *use;		/* for reports: "weights" */
-	char why[384];			/* refusals before this backend; "" if none */
+	char why[512];			/* refusals before this backend; "" if none */
 };
 
 struct z5_mem_backend {
-	const char *name;		/* "hugetlb-1g", "hugetlb-2m", "thp", "plain" */
+	const char *name;		/* "zen5mem", "hugetlb-1g", "hugetlb-2m", "thp", "plain" */
 	enum z5_page page;		/* the first choice at which this backend is tried first */
 	bool pooled;			/* from pages set aside: not in MemAvailable */
 	/* Fills addr, size, page and returns 0, or a negative errno and the reason in why. */
@@ -49,7 +50,7 @@ int z5_region_alloc(struct z5_region *r, const char *use, size_t asked, enum z5_
 /* Accepts a region that is all zero, and leaves it all zero. */
 void z5_region_free(struct z5_region *r);
 /*
- * Bytes of the region backed by pages of size r->page. Transparent huge pages come with the first
+ * Bytes of the region backed by pages of size r->page or larger ones. Transparent huge pages come with the first
  * touch: ask after filling (reads /proc/self/smaps then).
  */
 uint64_t z5_region_page_bytes(const struct z5_region *r);
