@@ -112,8 +112,10 @@ for my $kernel (@kernels) {
 	printf "# %s\n", $_ for @said;
 	printf "# %s: fetched and built in %.0f s\n", $kernel, time - $start;
 	next if $status;
-	push @runs, map { { kernel => $kernel, guest => $_ } }
-		grep { index($_->{kernels} // $kernel, $kernel) >= 0 && index($_->{name}, $ENV{VM_GUESTS} // '') >= 0 } @guests;
+	for my $guest (@guests) {
+		next if index($guest->{kernels} // $kernel, $kernel) < 0 || index($guest->{name}, $ENV{VM_GUESTS} // '') < 0;
+		push @runs, { kernel => $kernel, guest => $guest };
+	}
 }
 
 # Shown in the order of the table, however they end.
