@@ -176,6 +176,30 @@ ZEN5RT_API int zen5rt_read_bandwidth(struct zen5rt *rt, double *bytes_per_s,
 ZEN5RT_API int zen5rt_model_load(struct zen5rt *rt, const char *path,
 				 struct zen5rt_model **model,
 				 struct zen5rt_error *err);
+
+struct zen5rt_model_params {
+	size_t size;
+	/*
+	 * Not NULL: the repacked weights stay in memory under this name when the process ends,
+	 * sealed, in a region of the kernel module zen5mem; the next one that asks for the name
+	 * attaches to them and reads only the header of the file. "": a name made of the file's
+	 * path. Names are 1 to 63 of A-Z a-z 0-9 . _ : @ + -, the first one a letter or a digit.
+	 *
+	 * Only sealed regions of the caller's own user or root's are attached to, and only if they
+	 * hold exactly this file (device, inode, size, time of modification, of every part) in
+	 * this version's layout. If not, a region under a name of the library's making is
+	 * replaced, one under a name of the caller's is left alone. Where weights cannot be
+	 * resident, the module is not loaded for instance, they are loaded as without this, and
+	 * zen5rt_model_info.not_resident says why.
+	 */
+	const char *resident;
+};
+ZEN5RT_API void zen5rt_model_params_init(struct zen5rt_model_params *params);
+/* As zen5rt_model_load(); params NULL: all defaults. -EINVAL also for what is no name. */
+ZEN5RT_API int zen5rt_model_load_with(struct zen5rt *rt, const char *path,
+				      const struct zen5rt_model_params *params,
+				      struct zen5rt_model **model,
+				      struct zen5rt_error *err);
 ZEN5RT_API void zen5rt_model_free(struct zen5rt_model *model);
 
 struct zen5rt_model_info {
@@ -193,6 +217,9 @@ struct zen5rt_model_info {
 	uint64_t weight_bytes;	/* repacked, in the region */
 	uint64_t decode_bytes;	/* weight bytes that one decoded token streams */
 	double load_s;
+	const char *resident;	/* name under which the weights stay in memory, "" if they do not */
+	bool attached;		/* they were there already: only the header of the file was read */
+	const char *not_resident; /* why they do not stay though that was asked for, one line; "" */
 };
 ZEN5RT_API void zen5rt_model_info(const struct zen5rt_model *model,
 				  struct zen5rt_model_info *info);

@@ -25,13 +25,19 @@ static double decode_rate(const struct run *r)
 
 void summary(const struct run *r)
 {
+	struct zen5rt_model_info m;
+
+	zen5rt_model_info(r->model, &m);
 	fprintf(stderr, "load %.2f s, prompt %zu tokens %.1f tok/s, first token after %.3f s, ",
 		r->load_s, r->n_prompt - r->n_kept, (double)(r->n_prompt - r->n_kept) / r->prompt_s,
 		r->n_out ? r->first_s : r->prompt_s);
 	if (r->n_eval)
-		fprintf(stderr, "decode %zu tokens %.2f tok/s\n", r->n_eval, decode_rate(r));
+		fprintf(stderr, "decode %zu tokens %.2f tok/s", r->n_eval, decode_rate(r));
 	else
-		fprintf(stderr, "nothing decoded\n");
+		fprintf(stderr, "nothing decoded");
+	if (*m.resident)
+		fprintf(stderr, ", %s %s", m.attached ? "attached to resident region" : "left resident as", m.resident);
+	fputc('\n', stderr);
 }
 
 /* Third-level cache of the domains that threads run in; they stand side by side in the list. */
@@ -116,6 +122,11 @@ void explain(const struct run *r)
 		explain_region(&region);
 	for (unsigned int i = 0; !zen5rt_session_region(r->session, i, &region); i++)
 		explain_region(&region);
+	if (*m.resident)
+		fprintf(stderr, "resident:   %s %s\n", m.attached ? "attached to resident region" : "left resident as",
+			m.resident);
+	else if (*m.not_resident)
+		fprintf(stderr, "resident:   no: %s\n", m.not_resident);
 	explain_threads(r);
 	fputs("weights:    type  role                rows x columns     count       bytes  kernel       calls   columns\n", stderr);
 	for (unsigned int i = 0; !zen5rt_weight_info(r->model, i, &w); i++)
@@ -211,6 +222,10 @@ void print_json(const struct run *r, const char *text, size_t len, bool with_exp
 	json_object_set_new(o, "end", json_string(r->end ? r->end : "length"));
 	json_object_set_new(o, "seed", json_integer((json_int_t)r->seed));
 	json_object_set_new(o, "load_s", json_real(r->load_s));
+	if (*m.resident)
+		json_object_set_new(o, "resident", json_pack("{s:s, s:b}", "name", m.resident, "attached", m.attached));
+	else if (*m.not_resident)
+		json_object_set_new(o, "resident", json_pack("{s:n, s:s}", "name", "refused", m.not_resident));
 	json_object_set_new(o, "prompt_s", json_real(r->prompt_s));
 	json_object_set_new(o, "first_token_s", json_real(r->n_out ? r->first_s : r->prompt_s));
 	json_object_set_new(o, "decoded", json_integer((json_int_t)r->n_eval));

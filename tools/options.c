@@ -12,7 +12,7 @@ enum {
 	OPT_TEMP = 256, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_REPEAT, OPT_REPEAT_N, OPT_UBATCH, OPT_TOKENS,
 	OPT_LOGITS, OPT_JSON, OPT_EXPLAIN, OPT_NO_DISPLAY, OPT_IGNORE_EOS, OPT_NO_PIN,
 	OPT_CHAT, OPT_NO_CHAT, OPT_SYSTEM, OPT_TEMPLATE, OPT_STOP, OPT_NO_SHIFT,
-	OPT_REQUIRE_ZEN5,
+	OPT_REQUIRE_ZEN5, OPT_RESIDENT,
 	OPT_GRAMMAR, OPT_GRAMMAR_FILE, OPT_SCHEMA, OPT_SCHEMA_FILE,
 };
 
@@ -37,6 +37,7 @@ static const struct argp_option options[] = {
 	{ "ubatch", OPT_UBATCH, "N", 0, "Tokens a prefill chunk (default 512)", 0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
 	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Exit status 3 and one line unless the CPU is a Zen 5", 0 },
+	{ "resident", OPT_RESIDENT, "NAME", OPTION_ARG_OPTIONAL, "Leave the weights in memory for the next run, or use those that are there (needs the module zen5mem)", 0 },
 	{ NULL, 0, NULL, 0, "Sampling:", 4 },
 	{ "temp", OPT_TEMP, "T", 0, "Temperature; 0: always the likeliest token (default 0.8)", 0 },
 	{ "top-k", OPT_TOP_K, "N", 0, "Only the N likeliest tokens; 0: off (default 40)", 0 },
@@ -139,6 +140,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_NO_SHIFT: a->no_shift = true; break;
 	case OPT_REQUIRE_ZEN5: a->require_zen5 = true; break;
+	case OPT_RESIDENT:
+		if (arg && !*arg)
+			argp_error(state, "--resident=: which name?");
+		a->resident = arg ? arg : "";
+		break;
 	case OPT_GRAMMAR: set_grammar(a, &a->grammar, arg, state); break;
 	case OPT_GRAMMAR_FILE: set_grammar(a, &a->grammar_file, arg, state); break;
 	case OPT_SCHEMA: set_grammar(a, &a->schema, arg, state); break;

@@ -69,12 +69,15 @@ static void write_logits(int fd, const char *path, const float *logits, uint32_t
 /* Loads the model; Ctrl-C ends the process, as before the handler was there. */
 static struct zen5rt_model *load(const struct options *o, struct zen5rt *rt, struct watch *w)
 {
+	struct zen5rt_model_params mp;
 	struct zen5rt_model *model;
 	struct zen5rt_error err;
 	int ret;
 
+	zen5rt_model_params_init(&mp);
+	mp.resident = o->resident;
 	w->start = now();
-	ret = zen5rt_model_load(rt, o->model, &model, &err);
+	ret = zen5rt_model_load_with(rt, o->model, &mp, &model, &err);
 	watch_clear(w);
 	if (ret == -ECANCELED)
 		exit(130);

@@ -59,6 +59,9 @@ int gguf_open_fd(int fd, const char *name, struct gguf **out, struct zen5rt_erro
 void gguf_close(struct gguf *g);
 
 const char *gguf_path(const struct gguf *g);
+/* Files that the model is in, and what fstat(2) says of each; 0 or a negative errno. */
+uint32_t gguf_n_files(const struct gguf *g);
+int gguf_stat(const struct gguf *g, uint32_t i, struct stat *st);
 /* Whether st is of one of the files, by whatever name. */
 bool gguf_is_file(const struct gguf *g, const struct stat *st);
 /* Of all files together. */

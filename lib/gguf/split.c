@@ -144,6 +144,18 @@ err_close:
 	return ret;
 }
 
+uint32_t gguf_n_files(const struct gguf *g)
+{
+	return g->n_parts + 1;
+}
+
+int gguf_stat(const struct gguf *g, uint32_t i, struct stat *st)
+{
+	if (i > g->n_parts)
+		return -EINVAL;
+	return fstat(i ? g->parts[i - 1]->fd : g->fd, st) ? -errno : 0;
+}
+
 bool gguf_is_file(const struct gguf *g, const struct stat *st)
 {
 	struct stat own;

@@ -8,6 +8,8 @@
 /* The members of the table in region.c. */
 int z5_device_alloc(struct z5_region *r, char *why, size_t why_len);
 void z5_device_free(struct z5_region *r);
+/* Its entry in the table. */
+const struct z5_mem_backend *z5_device_backend(void);
 int z5_hugetlb_1g_alloc(struct z5_region *r, char *why, size_t why_len);
 int z5_hugetlb_2m_alloc(struct z5_region *r, char *why, size_t why_len);
 void z5_hugetlb_free(struct z5_region *r);

@@ -254,5 +254,7 @@ int z5_device_alloc(struct z5_region *r, char *why, size_t why_len)
 
 void z5_device_free(struct z5_region *r)
 {
+	if (r->open)
+		close(r->fd);
 	munmap(r->addr, r->size);
 }

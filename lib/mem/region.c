@@ -24,6 +24,11 @@ const struct z5_mem_backend z5_mem_backends[] = {
 	{ 0 },
 };
 
+const struct z5_mem_backend *z5_device_backend(void)
+{
+	return z5_mem_backends;
+}
+
 uint64_t z5_mem_available(void)
 {
 	uint64_t machine = z5_meminfo("", "MemAvailable:"), group = z5_cgroup_mem_available("");

@@ -23,6 +23,8 @@ struct z5_region {
 	char pages[64];			/* "1 x 1 GiB + 154 x 2 MiB", "" but for zen5mem */
 	const struct z5_mem_backend *backend;
 	const char *use;		/* for reports: "weights" */
+	bool open;			/* fd is the region's descriptor, see mem/resident.h */
+	int fd;
 	char why[512];			/* refusals before this backend; "" if none */
 };
 

@@ -9,6 +9,7 @@
 #include <gguf/gguf.h>
 #include <kernels/kernels.h>
 #include <mem/region.h>
+#include <mem/resident.h>
 #include <runtime.h>
 #include <stdbool.h>
 #include <vocab/vocab.h>
@@ -96,6 +97,9 @@ struct zen5rt_model {
 	char *name;
 	struct zen5rt_vocab *vocab;
 	struct z5_region region;
+	char resident[Z5_RESIDENT_NAME];	/* under which the weights stay, "" */
+	bool attached;				/* they were there already */
+	char not_resident[512];			/* why not, though it was asked for; "" */
 	struct z5_hparams h;
 	struct z5_layer *layers;
 	struct z5_weight embd, output;	/* output shares embd's data where they are tied */

@@ -6,6 +6,12 @@
 #include <errno.h>
 #include <kernels/kernels.h>
 
+/*
+ * Goes up with every change of what packing writes, of the kernels' layout and of the loader's: weights that another
+ * process left in memory are used as they are. tests/unit/resident.c sees most changes.
+ */
+#define Z5_PACKING	1
+
 /* A matrix of rows x k, in whole groups. -EOVERFLOW; *bytes means nothing then. */
 static inline int z5_packed_matrix(const struct z5_type_ops *ops, uint64_t rows, uint64_t k, size_t *bytes)
 {

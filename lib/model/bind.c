@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+/* From the names of tensors to what an architecture calls them by, and a place in the region for each. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "loader.h"
+
+static int loader_add(struct z5_loader *ld, const struct item *it, size_t bytes)
+{
+	if (ld->n_items == ld->cap_items) {
+		unsigned int cap = ld->cap_items ? 2 * ld->cap_items : 256;
+		struct item *p = realloc(ld->items, cap * sizeof(*p));
+
+		if (!p)
+			return z5_fail(ld->err, -ENOMEM, "out of memory");
+		ld->items = p;
+		ld->cap_items = cap;
+	}
+	ld->items[ld->n_items] = *it;
+	ld->items[ld->n_items].off = ld->size;
+	if (__builtin_add_overflow(ld->size, Z5_ALIGN64(bytes), &ld->size) || ld->size > SIZE_MAX / 2)
+		return z5_fail(ld->err, -EINVAL, "%s: the weights exceed the address space",
+			       gguf_path(ld->g));
+	ld->n_items++;
+	return 0;
+}
+
+#define NAME_MAX_BYTES 64
+
+/* The tensor named over layer and part, NULL if absent. */
+static const struct gguf_tensor *loader_named(const struct z5_loader *ld, char *name, const char *fmt,
+					      unsigned int layer, unsigned int part)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(name, NAME_MAX_BYTES, fmt, layer, part);
+#pragma GCC diagnostic pop
+	return gguf_find_tensor(ld->g, name);
+}
+
+/* The same with its type's operations; 1 found, 0 absent and optional, or an error. */
+static int loader_find(struct z5_loader *ld, const char *fmt, unsigned int layer, unsigned int part, bool optional,
+		       const struct gguf_tensor **t, const struct z5_type_ops **ops)
+{
+	char name[NAME_MAX_BYTES];
+
+	*t = loader_named(ld, name, fmt, layer, part);
+	if (!*t)
+		return optional ? 0 : z5_fail(ld->err, -EINVAL, "%s: tensor %s is missing",
+					      gguf_path(ld->g), name);
+	*ops = z5_type_by_ggml((*t)->type);
+	if (!*ops)
+		return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, which this version cannot run",
+			       gguf_path(ld->g), name, gguf_type_info((*t)->type)->name);
+	return 1;
+}
+
+static int loader_shape3(struct z5_loader *ld, const struct gguf_tensor *t, uint64_t k, uint64_t rows, uint64_t n)
+{
+	char third[32] = "";
+
+	if (t->ne[0] == k && t->ne[1] == rows && t->ne[2] == n && t->ne[3] == 1)
+		return 0;
+	if (n != 1)
+		snprintf(third, sizeof(third), " x %llu", (unsigned long long)n);
+	return z5_fail(ld->err, -EINVAL,
+		       "%s: tensor %s has shape %llu x %llu x %llu x %llu, expected %llu x %llu%s",
+		       gguf_path(ld->g), t->name, (unsigned long long)t->ne[0],
+		       (unsigned long long)t->ne[1], (unsigned long long)t->ne[2],
+		       (unsigned long long)t->ne[3], (unsigned long long)k, (unsigned long long)rows, third);
+}
+
+static int loader_shape(struct z5_loader *ld, const struct gguf_tensor *t, uint64_t k, uint64_t rows)
+{
+	return loader_shape3(ld, t, k, rows, 1);
+}
+
+/* The kind that n matrices like w belong to, made if they are the first; a token takes `used` of the n. */
+static int loader_kind(struct z5_loader *ld, struct z5_weight *w, const char *role, size_t bytes, uint32_t n,
+		       uint32_t used)
+{
+	struct zen5rt_model *m = ld->m;
+	struct z5_kind *p;
+	unsigned int i;
+
+	for (i = 0; i < m->n_kinds; i++) {
+		p = &m->kinds[i];
+		if (p->ops == w->ops && p->rows == w->rows && p->k == w->k && !strcmp(p->role, role))
+			break;
+	}
+	if (i == m->n_kinds) {
+		p = realloc(m->kinds, (i + 1) * sizeof(*p));
+		if (!p)
+			return z5_fail(ld->err, -ENOMEM, "out of memory");
+		m->kinds = p;
+		m->kinds[i] = (struct z5_kind){ .ops = w->ops, .role = role, .rows = w->rows, .k = w->k,
+						  .used = used, .of = n };
+		m->n_kinds++;
+	}
+	m->kinds[i].count += n;
+	m->kinds[i].bytes += bytes * n;
+	w->kind = i;
+	return 0;
+}
+
+/* Shape and bytes of the packed matrix that an item becomes; counts its weights. */
+static int loader_packed(struct z5_loader *ld, struct z5_weight *w, const struct item *it, size_t *bytes)
+{
+	w->ops = it->to;
+	w->rows = it->rows;
+	w->k = it->k;
+	if (__builtin_mul_overflow(it->to->group_bytes(it->k), z5_weight_groups(w), bytes))
+		return z5_fail(ld->err, -EINVAL, "%s: tensor %s is too large", gguf_path(ld->g), it->t->name);
+	ld->used[it->t - gguf_tensor(ld->g, 0)] = true;
+	ld->m->n_params += it->rows * it->k;
+	return 0;
+}
+
+/* n matrices out of one tensor, step rows apart. */
+static int loader_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
+			struct item *it, uint64_t step)
+{
+	size_t bytes = 0;
+	int ret;
+
+	for (uint32_t i = 0; i < n; i++, it->dest = NULL, it->row0 += step) {
+		ret = loader_packed(ld, &s->w, it, &bytes);
+		if (!ret)
+			ret = loader_add(ld, it, bytes);
+		if (ret)
+			return ret;
+	}
+	s->n = n;
+	s->stride = bytes;
+	return loader_kind(ld, &s->w, role, bytes, n, used);
+}
+
+static int bind_rows(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t from, uint64_t rows,
+		     uint64_t of, uint64_t k, bool optional, const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = rows, .row0 = from, .k = k, .dest = &w->data };
+	size_t bytes;
+	int ret;
+
+	ret = loader_find(ld, fmt, layer, 0, optional, &it.t, &it.ops);
+	if (ret <= 0)
+		return ret;
+	ret = loader_shape(ld, it.t, k, of);
+	if (ret)
+		return ret;
+	it.to = it.ops;
+	ret = loader_packed(ld, w, &it, &bytes);
+	if (ret)
+		return ret;
+	ret = loader_kind(ld, w, role, bytes, 1, 1);
+	if (ret)
+		return ret;
+	return loader_add(ld, &it, bytes);
+}
+
+int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t rows,
+		   uint64_t k, bool optional, const char *fmt, unsigned int layer)
+{
+	return bind_rows(ld, w, role, 0, rows, rows, k, optional, fmt, layer);
+}
+
+int z5_bind_rows(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t from, uint64_t rows,
+		 uint64_t of, uint64_t k, const char *fmt, unsigned int layer)
+{
+	return bind_rows(ld, w, role, from, rows, of, k, false, fmt, layer);
+}
+
+int z5_bind_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
+		  uint64_t rows, uint64_t k, const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = rows, .k = k, .dest = &s->w.data };
+	int ret;
+
+	ret = loader_find(ld, fmt, layer, 0, false, &it.t, &it.ops);
+	if (ret < 0)
+		return ret;
+	/* the matrices may also lie in two dimensions, one below the other */
+	if (it.t->ne[2] == 1 && it.t->ne[1] == rows * n)
+		ret = loader_shape(ld, it.t, k, rows * n);
+	else
+		ret = loader_shape3(ld, it.t, k, rows, n);
+	if (ret)
+		return ret;
+	it.to = it.ops;
+	return loader_stack(ld, s, role, n, used, &it, rows);
+}
+
+int z5_bind_parts(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
+		  uint64_t rows, uint64_t k, const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = rows, .k = k, .dest = &s->w.data };
+	const struct z5_type_ops *first = NULL;
+	size_t bytes = 0;
+	int ret;
+
+	for (uint32_t i = 0; i < n; i++, it.dest = NULL) {
+		ret = loader_find(ld, fmt, layer, i, false, &it.t, &it.ops);
+		if (ret < 0)
+			return ret;
+		ret = loader_shape(ld, it.t, k, rows);
+		if (ret)
+			return ret;
+		if (first && it.ops != first)
+			return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, those before it %s",
+				       gguf_path(ld->g), it.t->name, it.ops->name, first->name);
+		first = it.to = it.ops;
+		ret = loader_packed(ld, &s->w, &it, &bytes);
+		if (!ret)
+			ret = loader_add(ld, &it, bytes);
+		if (ret)
+			return ret;
+	}
+	s->n = n;
+	s->stride = bytes;
+	return loader_kind(ld, &s->w, role, bytes, n, used);
+}
+
+int z5_bind_slices(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint64_t rows, uint64_t k,
+		   uint64_t from, uint64_t step, bool turned, const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = rows, .k = k, .row0 = from, .dest = &s->w.data, .turned = turned };
+	int ret;
+
+	ret = loader_find(ld, fmt, layer, 0, false, &it.t, &it.ops);
+	if (ret < 0)
+		return ret;
+	ret = loader_shape(ld, it.t, turned ? rows : k, n * step);
+	if (ret)
+		return ret;
+	it.to = turned && it.ops->act != Z5_ACT_F32 ? &z5_types[Z5_F32] : it.ops;
+	return loader_stack(ld, s, role, n, n, &it, step);
+}
+
+bool z5_bind_has(const struct z5_loader *ld, const char *fmt, unsigned int layer)
+{
+	char name[NAME_MAX_BYTES];
+
+	return loader_named(ld, name, fmt, layer, 0);
+}
+
+void z5_bind_nothing(struct z5_loader *ld, const char *fmt, unsigned int layer)
+{
+	char name[NAME_MAX_BYTES];
+	const struct gguf_tensor *t = loader_named(ld, name, fmt, layer, 0);
+
+	if (t)
+		ld->used[t - gguf_tensor(ld->g, 0)] = true;
+}
+
+int z5_bind_vector(struct z5_loader *ld, const float **v, uint64_t n, bool optional,
+		   const char *fmt, unsigned int layer)
+{
+	return z5_bind_vectors(ld, v, n, 1, optional, fmt, layer);
+}
+
+int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t count, bool optional,
+		    const char *fmt, unsigned int layer)
+{
+	struct item it = { .rows = 1, .k = n * count, .dest = (void **)v, .vector = true };
+	int ret;
+
+	ret = loader_find(ld, fmt, layer, 0, optional, &it.t, &it.ops);
+	if (ret <= 0)
+		return ret;
+	ret = loader_shape(ld, it.t, n, count);
+	if (ret)
+		return ret;
+	if (it.ops->act != Z5_ACT_F32)
+		return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, expected a float type",
+			       gguf_path(ld->g), it.t->name, it.ops->name);
+	ld->used[it.t - gguf_tensor(ld->g, 0)] = true;
+	ld->m->n_params += it.k;
+	return loader_add(ld, &it, it.k * sizeof(float));
+}
