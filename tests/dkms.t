@@ -131,9 +131,10 @@ else
 			continue
 		fi
 		ok "$krel: make dkms-install" dkms_install "$kdir" "$krel"
-		ok "$krel: and again" dkms_install "$kdir" "$krel"
+		test -n "$once" || ok "$krel: and again" dkms_install "$kdir" "$krel"
 		ok "$krel: dkms remove" dkms_remove
-		ok "DKMS does not build for untested kernels ($krel)" dkms_excluded "$kdir"
+		test -n "$once" || ok "DKMS does not build for untested kernels" dkms_excluded "$kdir"
+		once=1
 	done <"$dir/kernels"
 fi
 echo "1..$n"
