@@ -7,21 +7,21 @@
  * open(2) of /dev/zen5mem gives a descriptor for the ioctls below that are marked D. Whoever may
  * open the device (root and the group zen5mem) may use all of them that do not say otherwise.
  *
- * mmap(2) of the descriptor itself needs no ioctl: it gives an unnamed region of that length, placed
- * near the CPU that makes the call, in the largest pages that can be had (best effort, other nodes
- * allowed). offset must be 0. The region dies with its last mapping. This may take as long as
- * creating a region does, and other threads cannot map or unmap meanwhile: a runtime that minds
- * creates the region by ioctl.
+ * mmap(2) of the descriptor itself needs no ioctl: it gives an unnamed region of that length,
+ * placed near the CPU that makes the call, in the largest pages that can be had (best effort,
+ * other nodes allowed). offset must be 0. The region dies with its last mapping. This may take as
+ * long as creating a region does, and other threads cannot map or unmap meanwhile: a runtime that
+ * minds creates the region by ioctl.
  *
- * poll(2): the descriptor is readable when a region was created, named, sealed or destroyed since its
- * last Z5M_IOC_LIST with after = 0 (or since open, if there was none).
+ * poll(2): the descriptor is readable when a region was created, named, sealed or destroyed since
+ * its last Z5M_IOC_LIST with after = 0 (or since open, if there was none).
  *
  * REGIONS
  *
- * A region is memory with a size, a place, a page size (asked and got) and maybe a name. It is a file
- * descriptor of its own, for the ioctls marked R, mmap(2) and fstat(2) (st_size; st_dev and st_ino
- * tell which region it is). Descriptors, mappings and the name each keep it alive. Memory is zero
- * when it is handed out, and zeroed when it is given back.
+ * A region is memory with a size, a place, a page size (asked and got) and maybe a name. It is a
+ * file descriptor of its own, for the ioctls marked R, mmap(2) and fstat(2) (st_size; st_dev and
+ * st_ino tell which region it is). Descriptors, mappings and the name each keep it alive. Memory
+ * is zero when it is handed out, and zeroed when it is given back.
  *
  * It is made of slots of 1 GiB, the last one maybe smaller. Each slot is one 1 GiB page, or 2 MiB
  * pages, or 4 KiB pages; Z5M_IOC_SLOTS tells what each one got and where.
@@ -41,27 +41,27 @@
  *
  * MAPPINGS
  *
- * MAP_SHARED only, never PROT_EXEC. offset is a multiple of 4 KiB. A region gets an address that is
- * aligned as its pages are; with MAP_FIXED or an odd offset it may be mapped with smaller pages than
- * it has. MAP_FIXED is refused where the process maps this region already, since that cannot be told
- * from mremap(2), which would lose the mapping.
+ * MAP_SHARED only, never PROT_EXEC. offset is a multiple of 4 KiB. A region gets an address that
+ * is aligned as its pages are; with MAP_FIXED or an odd offset it may be mapped with smaller pages
+ * than it has. MAP_FIXED is refused where the process maps this region already, since that cannot
+ * be told from mremap(2), which would lose the mapping.
  *   mprotect       EACCES, unless it changes nothing: what a mapping may do is decided by mmap
  *   munmap         EINVAL for a part that would cut a page of the region
  *   mremap         EINVAL or EFAULT
  *   fork           the child shares the mapping
  *   MAP_POPULATE, mlock: accepted, no effect; Z5M_IOC_POPULATE does it
  *   madvise        EINVAL for what would drop, free or move pages
- * The first touch of each page is one minor fault; none after Z5M_IOC_POPULATE. read(2), write(2) and
- * send(2) into and out of a mapping work; O_DIRECT, vmsplice, process_vm_readv and RDMA fail with
- * EFAULT. ptrace and /proc/PID/mem work within what the mapping allows. Core dumps leave it out.
- * prctl(PR_SET_THP_DISABLE) makes all mappings of the process use 4 KiB entries.
+ * The first touch of each page is one minor fault; none after Z5M_IOC_POPULATE. read(2), write(2)
+ * and send(2) into and out of a mapping work; O_DIRECT, vmsplice, process_vm_readv and RDMA fail
+ * with EFAULT. ptrace and /proc/PID/mem work within what the mapping allows. Core dumps leave it
+ * out. prctl(PR_SET_THP_DISABLE) makes all mappings of the process use 4 KiB entries.
  *
  * STRUCTURES
  *
  * The size is part of the ioctl's number, and structures grow at the end. An older kernel takes a
- * longer structure if all that it does not know is zero (else E2BIG), and writes zeros behind what it
- * knows; a newer kernel takes a shorter one as if the rest were zero. Unknown flags and non-zero
- * reserved fields are EINVAL.
+ * longer structure if all that it does not know is zero (else E2BIG), and writes zeros behind what
+ * it knows; a newer kernel takes a shorter one as if the rest were zero. Unknown flags and
+ * non-zero reserved fields are EINVAL.
  *
  * ERRORS common to all: ENOTTY unknown command; EFAULT bad pointer; EINVAL a field out of range, an
  * unknown flag or a reserved field; EINTR a signal came that kills the caller.
@@ -81,11 +81,11 @@
 #define Z5M_ORDER_2M	9
 #define Z5M_ORDER_1G	18
 
-/* What Z5M_IOC_VERSION answers. ABI 1 is this file; features can be tested without a kernel version. */
+/* What Z5M_IOC_VERSION answers. ABI 1 is this file; features are tested without a kernel version. */
 #define Z5M_ABI		1
 #define Z5M_FEATURE_MAP_1G	(1ULL << 0)	/* 1 GiB page-table entries (CPU and kernel) */
 #define Z5M_FEATURE_DMABUF	(1ULL << 1)	/* Z5M_IOC_DMABUF */
-#define Z5M_FEATURE_UNTESTED	(1ULL << 2)	/* this kernel is not one the module was tested on */
+#define Z5M_FEATURE_UNTESTED	(1ULL << 2)	/* the module was not tested on this kernel */
 
 struct z5m_version {
 	__u32 abi;		/* out */
@@ -104,15 +104,15 @@ enum z5m_place {
 };
 
 #define Z5M_CREATE_STRICT	(1U << 0)	/* page_order or ENOMEM, never smaller pages */
-#define Z5M_CREATE_OTHER_NODES	(1U << 1)	/* another node rather than smaller pages or ENOMEM */
-#define Z5M_CREATE_MOVABLE	(1U << 2)	/* ZONE_MOVABLE too: memory there cannot be unplugged meanwhile */
+#define Z5M_CREATE_OTHER_NODES	(1U << 1)	/* another node before smaller pages or ENOMEM */
+#define Z5M_CREATE_MOVABLE	(1U << 2)	/* ZONE_MOVABLE too: it cannot be unplugged then */
 
 /*
- * D  Z5M_IOC_CREATE. Returns a region's descriptor (read and write, close-on-exec) and fills the out
- * fields. Strict: size is a multiple of the page size. Else it is rounded up to whole pages of
- * min(page_order, 2 MiB); a last slot of less than 1 GiB is made of 2 MiB pages, or of 4 KiB pages.
- * Each slot tries page_order first: the reserve (1 GiB), then the node's memory, then smaller pages.
- * Z5M_PLACE_ANY implies Z5M_CREATE_OTHER_NODES.
+ * D  Z5M_IOC_CREATE. Returns a region's descriptor (read and write, close-on-exec) and fills the
+ * out fields. Strict: size is a multiple of the page size. Else it is rounded up to whole pages of
+ * min(page_order, 2 MiB); a last slot of less than 1 GiB is made of 2 MiB pages, or of 4 KiB
+ * pages. Each slot tries page_order first: the reserve (1 GiB), then the node's memory, then
+ * smaller pages. Z5M_PLACE_ANY implies Z5M_CREATE_OTHER_NODES.
  *   EEXIST  the name is taken
  *   ENOMEM  no such pages (strict), or no memory
  *   EDQUOT  max_gib of the module
@@ -134,7 +134,9 @@ struct z5m_create {
 
 #define Z5M_OPEN_WRITE	(1U << 0)	/* owner only; EPERM if sealed */
 
-/* D  Z5M_IOC_OPEN. Returns a descriptor, close-on-exec. ENOENT; EACCES not the owner; EPERM sealed. */
+/*
+ * D  Z5M_IOC_OPEN. Returns a descriptor, close-on-exec. ENOENT; EACCES not the owner; EPERM sealed.
+ */
 struct z5m_open {
 	char name[Z5M_NAME_LEN];
 	__u32 flags;		/* in: Z5M_OPEN_* */
@@ -142,8 +144,8 @@ struct z5m_open {
 };
 
 /*
- * D  Z5M_IOC_DESTROY takes the name away; the memory goes with the last descriptor and mapping. The owner's
- * and CAP_SYS_ADMIN's. ENOENT, EPERM.
+ * D  Z5M_IOC_DESTROY takes the name away; the memory goes with the last descriptor and mapping.
+ * The owner's and CAP_SYS_ADMIN's. ENOENT, EPERM.
  */
 struct z5m_destroy {
 	char name[Z5M_NAME_LEN];
@@ -171,6 +173,7 @@ struct z5m_info {
 	__u64 created_ns;	/* CLOCK_BOOTTIME */
 	char name[Z5M_NAME_LEN];	/* "" if it has none */
 };
+
 /* D  Z5M_IOC_LIST: the region with the smallest id above after; ENOENT: no more. */
 
 /* One slot of Z5M_IOC_SLOTS. Never a physical address. */
@@ -180,6 +183,7 @@ struct z5m_slot {
 	__u32 flags;		/* Z5M_SLOT_* */
 	__u32 n_pages;		/* of that order */
 };
+
 #define Z5M_SLOT_RESERVE	(1U << 0)	/* from the reserve */
 
 /* R  Z5M_IOC_SLOTS: up to count slots from first on, into an array of the caller's. */
@@ -191,15 +195,19 @@ struct z5m_slots {
 	__u32 reserved;
 };
 
-/* R  Z5M_IOC_SEAL. EBUSY a writable mapping exists; EBADF the descriptor is read-only. Twice is no error. */
+/*
+ * R  Z5M_IOC_SEAL. EBUSY a writable mapping exists; EBADF the descriptor is read-only. Twice is no
+ * error.
+ */
 struct z5m_seal {
 	__u32 flags;		/* 0 */
 	__u32 reserved;
 };
 
 /*
- * R  Z5M_IOC_NAME gives a name to a region that has none: fill and seal it first, and nobody ever sees
- * half of it. EEXIST the name is taken; EBUSY the region has a name; EBADF the descriptor is read-only.
+ * R  Z5M_IOC_NAME gives a name to a region that has none: fill and seal it first, and nobody ever
+ * sees half of it. EEXIST the name is taken; EBUSY the region has a name; EBADF the descriptor is
+ * read-only.
  */
 struct z5m_name {
 	char name[Z5M_NAME_LEN];
@@ -208,8 +216,8 @@ struct z5m_name {
 };
 
 /*
- * R  Z5M_IOC_POPULATE makes the page-table entries of [addr, addr + len) of the caller's mapping(s) of this
- * region, so that no touch faults. ENOMEM: not all of it maps this region.
+ * R  Z5M_IOC_POPULATE makes the page-table entries of [addr, addr + len) of the caller's
+ * mapping(s) of this region, so that no touch faults. ENOMEM: not all of it maps this region.
  */
 struct z5m_populate {
 	__u64 addr, len;	/* in: multiples of 4 KiB */
@@ -218,20 +226,21 @@ struct z5m_populate {
 };
 
 /*
- * R  Z5M_IOC_DMABUF returns a dma-buf's descriptor over the whole region. A writable one counts as a writable
- * mapping. EACCES Z5M_DMABUF_WRITE without a writable descriptor; EPERM with a sealed region; ENOTTY the kernel has no
- * dma-buf.
+ * R  Z5M_IOC_DMABUF returns a dma-buf's descriptor over the whole region. A writable one counts as
+ * a writable mapping. EACCES Z5M_DMABUF_WRITE without a writable descriptor; EPERM with a sealed
+ * region; ENOTTY the kernel has no dma-buf.
  */
 struct z5m_dmabuf {
 	__u32 flags;		/* in: Z5M_DMABUF_* */
 	__u32 reserved;
 };
+
 #define Z5M_DMABUF_WRITE	(1U << 0)
 
 enum z5m_locality {
 	Z5M_LOCALITY_NONE,	/* "none": one node */
-	Z5M_LOCALITY_QUADRANT,	/* "quadrant": a node is a part of the package with memory of its own */
-	Z5M_LOCALITY_SRAT_LLC,	/* "srat-llc": the firmware declares each L3 a node, distances say nothing */
+	Z5M_LOCALITY_QUADRANT,	/* "quadrant": a node is a part of the package, with memory */
+	Z5M_LOCALITY_SRAT_LLC,	/* "srat-llc": firmware calls each L3 a node; distances say nothing */
 };
 
 #define Z5M_CPU_WORDS	64
@@ -249,8 +258,8 @@ struct z5m_domain {
 };
 
 /*
- * D  Z5M_IOC_NODE. ENOENT: no such node, or one without memory. possible is an estimate by a scan of the node's memory
- * (milliseconds a GiB), made only with Z5M_NODE_SCAN.
+ * D  Z5M_IOC_NODE. ENOENT: no such node, or one without memory. possible is an estimate by a scan
+ * of the node's memory (milliseconds a GiB), made only with Z5M_NODE_SCAN.
  */
 struct z5m_node {
 	__u32 node;		/* in */
@@ -261,12 +270,13 @@ struct z5m_node {
 	__u32 possible_movable;	/* out: the same in ZONE_MOVABLE */
 	__u64 used_bytes;	/* out: in regions, on this node */
 };
+
 #define Z5M_NODE_SCAN	(1U << 0)
 
 /*
- * D  Z5M_IOC_RESERVE makes the reserve of a node n windows large, those in use by regions counted. CAP_SYS_ADMIN.
- * got is what it is afterwards; fewer than n is no error (windows in use stay until they are given back, and there
- * may be no more to be had). The same errors as Z5M_IOC_CREATE.
+ * D  Z5M_IOC_RESERVE makes the reserve of a node n windows large, those in use by regions counted.
+ * CAP_SYS_ADMIN. got is what it is afterwards; fewer than n is no error (windows in use stay until
+ * they are given back, and there may be no more to be had). The same errors as Z5M_IOC_CREATE.
  */
 struct z5m_reserve {
 	__u32 node;		/* in */
