@@ -81,7 +81,7 @@
 #define Z5M_ORDER_2M	9
 #define Z5M_ORDER_1G	18
 
-/* What Z5M_IOC_VERSION answers. ABI 1 is this file; features are tested without a kernel version. */
+/* What Z5M_IOC_VERSION answers. ABI 1 is this file; features are tested without versions. */
 #define Z5M_ABI		1
 #define Z5M_FEATURE_MAP_1G	(1ULL << 0)	/* 1 GiB page-table entries (CPU and kernel) */
 #define Z5M_FEATURE_DMABUF	(1ULL << 1)	/* Z5M_IOC_DMABUF */
@@ -240,7 +240,7 @@ struct z5m_dmabuf {
 enum z5m_locality {
 	Z5M_LOCALITY_NONE,	/* "none": one node */
 	Z5M_LOCALITY_QUADRANT,	/* "quadrant": a node is a part of the package, with memory */
-	Z5M_LOCALITY_SRAT_LLC,	/* "srat-llc": firmware calls each L3 a node; distances say nothing */
+	Z5M_LOCALITY_SRAT_LLC,	/* "srat-llc": each L3 is called a node; distances say nothing */
 };
 
 #define Z5M_CPU_WORDS	64
