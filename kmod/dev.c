@@ -30,6 +30,7 @@ union z5m_arg {
 	struct z5m_seal seal;
 	struct z5m_name name;
 	struct z5m_populate populate;
+	struct z5m_dmabuf dmabuf;
 };
 
 /*
@@ -41,6 +42,8 @@ struct z5m_ioctl {
 	unsigned int cmd;
 	bool opens;
 	z5m_ioctl_fn fn;
+	/* Of what outlives the file that the caller will not get. */
+	void (*undo)(struct file *opened);
 };
 
 /* ---- the device ---- */
@@ -49,11 +52,14 @@ static int z5m_dev_version(struct file *file, union z5m_arg *arg, struct file **
 {
 	int nid, n_nodes = 0;
 
+	if (arg->version.reserved)
+		return -EINVAL;
 	for_each_node_state(nid, N_MEMORY)
 		n_nodes = nid + 1;
 	arg->version = (struct z5m_version){
 		.abi = Z5M_ABI,
 		.features = (z5m_map_has_1g() ? Z5M_FEATURE_MAP_1G : 0) |
+			    (IS_ENABLED(CONFIG_DMA_SHARED_BUFFER) ? Z5M_FEATURE_DMABUF : 0) |
 			    (z5m_kernel_tested() ? 0 : Z5M_FEATURE_UNTESTED),
 		.max_bytes = z5m_max_bytes(),
 		.used_bytes = z5m_used_bytes(),
@@ -71,6 +77,12 @@ static int z5m_dev_create(struct file *file, union z5m_arg *arg, struct file **o
 		return PTR_ERR(r);
 	*opened = z5m_region_file(r, O_RDWR);
 	return PTR_ERR_OR_ZERO(*opened);
+}
+
+/* Its maker would not know that it is there. */
+static void z5m_dev_create_undo(struct file *opened)
+{
+	z5m_region_unname(opened->private_data);
 }
 
 static int z5m_dev_open_region(struct file *file, union z5m_arg *arg, struct file **opened)
@@ -140,7 +152,7 @@ static int z5m_dev_reserve(struct file *file, union z5m_arg *arg, struct file **
 
 static const struct z5m_ioctl z5m_dev_ioctls[] = {
 	{ Z5M_IOC_VERSION, false, z5m_dev_version },
-	{ Z5M_IOC_CREATE, true, z5m_dev_create },
+	{ Z5M_IOC_CREATE, true, z5m_dev_create, z5m_dev_create_undo },
 	{ Z5M_IOC_OPEN, true, z5m_dev_open_region },
 	{ Z5M_IOC_DESTROY, false, z5m_dev_destroy },
 	{ Z5M_IOC_LIST, false, z5m_dev_list },
@@ -211,6 +223,20 @@ static int z5m_file_populate(struct file *file, union z5m_arg *arg, struct file 
 	return z5m_map_populate(file->private_data, arg->populate.addr, arg->populate.len);
 }
 
+#ifdef CONFIG_DMA_SHARED_BUFFER
+static int z5m_file_dmabuf(struct file *file, union z5m_arg *arg, struct file **opened)
+{
+	bool write = arg->dmabuf.flags & Z5M_DMABUF_WRITE;
+
+	if (arg->dmabuf.flags & ~Z5M_DMABUF_WRITE || arg->dmabuf.reserved)
+		return -EINVAL;
+	if (write && !(file->f_mode & FMODE_WRITE))
+		return -EACCES;
+	*opened = z5m_dmabuf_file(file->private_data, write);
+	return PTR_ERR_OR_ZERO(*opened);
+}
+#endif
+
 /* From the first number of a region's commands on. */
 #define Z5M_FILE_FIRST	_IOC_NR(Z5M_IOC_INFO)
 static const struct z5m_ioctl z5m_file_ioctls[] = {
@@ -219,6 +245,9 @@ static const struct z5m_ioctl z5m_file_ioctls[] = {
 	{ Z5M_IOC_SEAL, false, z5m_file_seal },
 	{ Z5M_IOC_NAME, false, z5m_file_name },
 	{ Z5M_IOC_POPULATE, false, z5m_file_populate },
+#ifdef CONFIG_DMA_SHARED_BUFFER
+	{ Z5M_IOC_DMABUF, true, z5m_file_dmabuf },
+#endif
 };
 
 /* ---- the door ---- */
@@ -269,8 +298,11 @@ static long z5m_ioctl_run(const struct z5m_ioctl *ioctl, struct file *file, unsi
 	if (!ioctl->opens)
 		return ret;
 	if (ret) {
-		if (!IS_ERR_OR_NULL(opened))
+		if (!IS_ERR_OR_NULL(opened)) {
+			if (ioctl->undo)
+				ioctl->undo(opened);
 			fput(opened);
+		}
 		put_unused_fd(fd);
 		return ret;
 	}

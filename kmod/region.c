@@ -448,6 +448,13 @@ struct file *z5m_region_open(const struct z5m_open *o)
 	return ret ? ERR_PTR(ret) : z5m_region_file(r, write ? O_RDWR : O_RDONLY);
 }
 
+static void z5m_region_drop_name(struct z5m_region *r)
+{
+	lockdep_assert_held(&z5m_regions_lock);
+	r->named = false;
+	memset(r->name, 0, sizeof(r->name));
+}
+
 int z5m_region_destroy(const char name[Z5M_NAME_LEN])
 {
 	struct z5m_region *r;
@@ -457,20 +464,31 @@ int z5m_region_destroy(const char name[Z5M_NAME_LEN])
 		return -EINVAL;
 	mutex_lock(&z5m_regions_lock);
 	r = z5m_region_named(name);
-	if (!r) {
+	if (!r)
 		ret = -ENOENT;
-	} else if (!uid_eq(r->uid, current_euid()) && !capable(CAP_SYS_ADMIN)) {
+	else if (!uid_eq(r->uid, current_euid()) && !capable(CAP_SYS_ADMIN))
 		ret = -EPERM;
-	} else {
-		r->named = false;
-		memset(r->name, 0, sizeof(r->name));
-	}
+	else
+		z5m_region_drop_name(r);
 	mutex_unlock(&z5m_regions_lock);
 	if (ret)
 		return ret;
 	z5m_region_put(r);
 	z5m_region_event();
 	return 0;
+}
+
+void z5m_region_unname(struct z5m_region *r)
+{
+	bool named;
+
+	mutex_lock(&z5m_regions_lock);
+	named = r->named;
+	if (named)
+		z5m_region_drop_name(r);
+	mutex_unlock(&z5m_regions_lock);
+	if (named)
+		z5m_region_put(r);
 }
 
 int z5m_region_name(struct z5m_region *r, const char name[Z5M_NAME_LEN])

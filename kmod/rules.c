@@ -61,11 +61,11 @@ int z5m_rules_create(struct z5m_create *c)
 		if (c->flags & Z5M_CREATE_STRICT)
 			return -EINVAL;
 		if (check_add_overflow(c->size, unit - 1, &c->size))
-			return -EOVERFLOW;
+			return -EINVAL;
 		c->size &= ~(unit - 1);
 	}
 	/* Offsets into a region are loff_t. */
-	return c->size > S64_MAX ? -EOVERFLOW : 0;
+	return c->size > S64_MAX ? -EINVAL : 0;
 }
 
 unsigned int z5m_rules_first_order(const struct z5m_create *c, u64 bytes)

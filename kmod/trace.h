@@ -60,7 +60,7 @@ DEFINE_EVENT(zen5mem_region, zen5mem_seal,
 );
 
 TRACE_EVENT(zen5mem_fault,
-	TP_PROTO(const struct z5m_region *r, u64 offset, unsigned int order, unsigned int result),
+	TP_PROTO(const struct z5m_region *r, u64 offset, unsigned int order, vm_fault_t result),
 	TP_ARGS(r, offset, order, result),
 	TP_STRUCT__entry(
 		__field(u64, id)
@@ -72,7 +72,7 @@ TRACE_EVENT(zen5mem_fault,
 		__entry->id = r->id;
 		__entry->offset = offset;
 		__entry->order = order;
-		__entry->result = result;
+		__entry->result = (__force u32)result;
 	),
 	TP_printk("id=%llu offset=%#llx order=%u result=%#x", __entry->id, __entry->offset,
 		  __entry->order, __entry->result)

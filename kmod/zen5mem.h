@@ -3,6 +3,7 @@
 #ifndef Z5M_ZEN5MEM_H
 #define Z5M_ZEN5MEM_H
 
+#include <linux/bits.h>
 #include <linux/cpumask.h>
 #include <linux/fs.h>
 #include <linux/kref.h>
@@ -13,8 +14,8 @@
 #include <linux/uidgid.h>
 #include <linux/zen5mem.h>
 
-#define Z5M_SLOT_SIZE	(1ULL << Z5M_SLOT_SHIFT)
-#define Z5M_WINDOW_PAGES	(1UL << Z5M_ORDER_1G)
+#define Z5M_SLOT_SIZE		BIT_ULL(Z5M_SLOT_SHIFT)
+#define Z5M_WINDOW_PAGES	BIT(Z5M_ORDER_1G)
 
 struct user_struct;
 
@@ -24,7 +25,7 @@ struct user_struct;
 int z5m_rules_name(const char name[Z5M_NAME_LEN]);
 /* The same for a name that may be absent. */
 int z5m_rules_optional_name(const char name[Z5M_NAME_LEN]);
-/* Checks everything about c that needs no machine, and rounds c->size up. 0, -EINVAL, -EOVERFLOW. */
+/* Checks everything about c that needs no machine, and rounds c->size up. 0 or -EINVAL. */
 int z5m_rules_create(struct z5m_create *c);
 /* The order to try after order for a slot, -1: none. */
 int z5m_rules_next_order(const struct z5m_create *c, unsigned int order);
@@ -183,6 +184,8 @@ struct file *z5m_region_file(struct z5m_region *r, unsigned int flags);
 struct file *z5m_region_open(const struct z5m_open *o);
 int z5m_region_destroy(const char name[Z5M_NAME_LEN]);
 int z5m_region_seal(struct z5m_region *r);
+/* Takes away the name that it has, if it has one. */
+void z5m_region_unname(struct z5m_region *r);
 int z5m_region_name(struct z5m_region *r, const char name[Z5M_NAME_LEN]);
 void z5m_region_info(struct z5m_region *r, struct z5m_info *info);
 /* Counts a writable user. 0 or -EPERM: it is sealed. */
@@ -207,6 +210,11 @@ unsigned long z5m_map_region_area(struct file *file, unsigned long addr, unsigne
 int z5m_map_populate(struct z5m_region *r, u64 addr, u64 len);
 /* Whether page-table entries of 1 GiB can be made. */
 bool z5m_map_has_1g(void);
+
+/* ---- dmabuf.c ---- */
+
+/* A dma-buf over all of r, which keeps a reference of its own. -EPERM: write, and it is sealed. */
+struct file *z5m_dmabuf_file(struct z5m_region *r, bool write);
 
 /* ---- dev.c ---- */
 
