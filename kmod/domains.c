@@ -55,7 +55,7 @@ static void z5m_l3_read(struct z5m_l3 *l3, unsigned int cpu)
 	unsigned int leaf = z5m_l3_leaf(), i;
 	u32 a, b, c, d;
 
-	l3->node = cpu_to_node(cpu);
+	l3->node = cpu_to_node(cpu) == NUMA_NO_NODE ? first_online_node : cpu_to_node(cpu);
 	l3->package = topology_physical_package_id(cpu);
 	l3->bytes = 0;
 	l3->key = Z5M_KEY_OF_NODE | l3->node;

@@ -105,6 +105,20 @@ static struct z5m_window *z5m_reserve_surplus(struct z5m_reserve_node *n)
 	return w;
 }
 
+/* Windows of all nodes but nid. */
+static unsigned int z5m_reserve_others(int nid)
+{
+	unsigned int n = 0;
+	int i;
+
+	spin_lock(&z5m_reserve_lock);
+	for (i = 0; i < nr_node_ids; i++)
+		if (i != nid)
+			n += z5m_reserve[i].n_free + z5m_reserve[i].n_used;
+	spin_unlock(&z5m_reserve_lock);
+	return n;
+}
+
 int z5m_reserve_set(int nid, unsigned int windows, bool movable, unsigned int *got)
 {
 	struct z5m_search s = { .movable = movable };
@@ -118,6 +132,11 @@ int z5m_reserve_set(int nid, unsigned int windows, bool movable, unsigned int *g
 	if (mutex_lock_killable(&z5m_reserve_set_lock))
 		return -EINTR;
 	n = &z5m_reserve[nid];
+	/* More than regions may have would only be lost to everybody else. */
+	ret = z5m_rules_limit((u64)z5m_reserve_others(nid) << Z5M_SLOT_SHIFT,
+			      (u64)windows << Z5M_SLOT_SHIFT, z5m_max_bytes());
+	if (ret)
+		goto out;
 	spin_lock(&z5m_reserve_lock);
 	n->target = windows;
 	spin_unlock(&z5m_reserve_lock);
@@ -136,8 +155,10 @@ int z5m_reserve_set(int nid, unsigned int windows, bool movable, unsigned int *g
 	if (n->n_free + n->n_used < n->target)
 		n->target = n->n_free + n->n_used;
 	spin_unlock(&z5m_reserve_lock);
+	ret = ret == -ENOMEM ? 0 : ret;
+out:
 	mutex_unlock(&z5m_reserve_set_lock);
-	return ret == -ENOMEM ? 0 : ret;
+	return ret;
 }
 
 /* One number: each node its share, and the first ones what is left over; what a node has not, the next ones get. */
@@ -199,6 +220,9 @@ int z5m_reserve_init(void)
 		ret = z5m_reserve_spread(z5m_reserve_gib[0]);
 	else
 		ret = z5m_reserve_list();
+	if (ret == -EDQUOT)
+		pr_err("reserve_gib: more than max_gib allows (%llu GiB)\n",
+		       z5m_max_bytes() >> Z5M_SLOT_SHIFT);
 	if (ret)
 		z5m_reserve_exit();
 	return ret;

@@ -51,7 +51,8 @@
  *   fork           the child shares the mapping
  *   MAP_POPULATE, mlock: accepted, no effect; Z5M_IOC_POPULATE does it
  *   madvise        EINVAL for what would drop, free or move pages
- * The first touch of each page is one minor fault; none after Z5M_IOC_POPULATE. read(2), write(2)
+ * The first touch of each page is one minor fault; none after Z5M_IOC_POPULATE. (On kernels since 6.12
+ * a reader of /proc/PID/smaps or numa_maps drops 1 GiB entries: the next touch is a fault again.) read(2), write(2)
  * and send(2) into and out of a mapping work; O_DIRECT, vmsplice, process_vm_readv and RDMA fail
  * with EFAULT. ptrace and /proc/PID/mem work within what the mapping allows. Core dumps leave it
  * out. prctl(PR_SET_THP_DISABLE) makes all mappings of the process use 4 KiB entries.
@@ -158,7 +159,7 @@ struct z5m_destroy {
 
 /* R  Z5M_IOC_INFO, and what Z5M_IOC_LIST gives. All out but after. */
 struct z5m_info {
-	__u64 after;		/* in, LIST only: an id, 0 to begin */
+	__u64 after;		/* in, LIST: an id, 0 to begin; INFO: 0 */
 	__u64 id;
 	__u64 size;		/* bytes */
 	__u32 flags;		/* Z5M_REGION_* */
