@@ -42,6 +42,8 @@ ok "the library neither prints nor exits" sh -c \
 ok "the device's header stands alone" sh -c "echo '#include <linux/zen5mem.h>' >$dir/u.c && cp $dir/u.c $dir/u.cc &&
 	${CC:-cc} -std=c99 -Wall -Wextra -Werror -pedantic -I$dir/opt/z/include -c -o $dir/u.o $dir/u.c &&
 	{ ! command -v c++ || c++ -Wall -Werror -I$dir/opt/z/include -c -o $dir/u.o $dir/u.cc; }"
+ok "the example of zen5mem.rst builds" sh -c "sed -n '/^.. code-block:: c/,/^    }/s/^    //p' \
+	$dir/opt/z/share/doc/zen5mem/zen5mem.rst >$dir/m.c && ${CC:-cc} -Wall -Wextra -Werror -o $dir/m $dir/m.c"
 ok "its rule and its group are where udev and sysusers look, its limit where PAM does" sh -c \
 	"grep -q 'GROUP=.zen5mem' $dir/opt/z/lib/udev/rules.d/60-zen5mem.rules &&
 	grep -q '^g zen5mem' $dir/opt/z/lib/sysusers.d/zen5mem.conf &&
