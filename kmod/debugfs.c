@@ -31,7 +31,10 @@ static int z5m_regions_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(z5m_regions);
 
-/* References that a page has while nobody but the module holds it: windows are single pages, 2 MiB pages one block. */
+/*
+ * References that a page has while nobody but the module holds it: windows are single pages, 2
+ * MiB pages one block.
+ */
 static int z5m_expected_refs(const struct z5m_region *r, u64 off)
 {
 	const struct z5m_kslot *s = &r->slots[off >> Z5M_SLOT_SHIFT];

@@ -34,7 +34,8 @@ union z5m_arg {
 };
 
 /*
- * One call: fills arg, which goes back to the caller. If the command is one that opens, *opened becomes the file.
+ * One call: fills arg, which goes back to the caller. If the command is one that opens, *opened
+ * becomes the file.
  */
 typedef int (*z5m_ioctl_fn)(struct file *file, union z5m_arg *arg, struct file **opened);
 

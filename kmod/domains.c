@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * L3 domains: what AMD calls a core complex, and for Zen 5 the same as a CCD on the desktop and in servers.
+ * L3 domains: what AMD calls a core complex, and for Zen 5 the same as a CCD on the desktop and
+ * in servers.
  *
- * A CPU says itself which others share its L3: CPUID leaf 8000001D (AMD) or 4 (Intel, the same layout) of level 3 has
- * the number of APIC IDs that do. The kernel knows, too, and exports nothing of it to modules.
+ * A CPU says itself which others share its L3: CPUID leaf 8000001D (AMD) or 4 (Intel, the same
+ * layout) of level 3 has the number of APIC IDs that do. The kernel knows, too, and exports
+ * nothing of it to modules.
  */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
@@ -106,7 +108,10 @@ static int z5m_l3_offline(unsigned int cpu)
 	return 0;
 }
 
-/* As lib/topo of the runtime does: one L3 domain a node is taken as srat-llc, which promises less. */
+/*
+ * As lib/topo of the runtime does: one L3 domain a node is taken as srat-llc, which promises
+ * less.
+ */
 static u32 z5m_locality(void)
 {
 	bool divided = false, shared = false;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* zen5mem: resident memory of 1 GiB pages near a chosen L3 domain. include/uapi/linux/zen5mem.h is the manual. */
+/*
+ * zen5mem: resident memory of 1 GiB pages near a chosen L3 domain. include/uapi/linux/zen5mem.h
+ * is the manual.
+ */
 #include <linux/module.h>
+#include <linux/utsname.h>
 
 #include "compat.h"
 #include "zen5mem.h"
@@ -13,10 +17,13 @@ static int __init z5m_init(void)
 {
 	int ret;
 
-	/* How pages may be mapped changes between kernels, and what is wrong corrupts memory without a word. */
+	/*
+	 * How pages may be mapped changes between kernels, and what is wrong corrupts memory
+	 * without a word.
+	 */
 	if (!z5m_kernel_tested() && !z5m_allow_untested) {
-		pr_err("not tested on kernel %d.%d: load with allow_untested=1 if you can risk this machine's memory\n",
-		       LINUX_VERSION_CODE >> 16, (LINUX_VERSION_CODE >> 8) & 0xff);
+		pr_err("not tested on kernel %s: load with allow_untested=1 if you can risk this machine's memory\n",
+		       utsname()->release);
 		return -EOPNOTSUPP;
 	}
 	ret = z5m_domains_init();

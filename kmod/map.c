@@ -2,8 +2,9 @@
 /*
  * Mappings of regions: at the door (mmap), where they lie, and what their faults find.
  *
- * Pages are mapped as bare page frames: nothing outside takes a reference to them, so that a region's memory is free
- * the moment its last user is gone. compat/compat.h says how each kernel wants that done.
+ * Pages are mapped as bare page frames: nothing outside takes a reference to them, so that a
+ * region's memory is free the moment its last user is gone. compat/compat.h says how each kernel
+ * wants that done.
  */
 #include <linux/highmem.h>
 #include <linux/mman.h>
@@ -130,8 +131,8 @@ static int z5m_vm_mprotect(struct vm_area_struct *vma, unsigned long start, unsi
 }
 
 /*
- * For ptrace and /proc/PID/mem, which reach what get_user_pages() cannot. They may write where the process may not:
- * not here.
+ * For ptrace and /proc/PID/mem, which reach what get_user_pages() cannot. They may write where
+ * the process may not: not here.
  */
 static int z5m_vm_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
 			 int write)
@@ -184,7 +185,10 @@ int z5m_map_vma(struct z5m_region *r, struct vm_area_struct *vma)
 	u64 off = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	int ret;
 
-	/* A private copy of weights is what the device is there to avoid, and page frames cannot be copied on write. */
+	/*
+	 * A private copy of weights is what the device is there to avoid, and page frames cannot
+	 * be copied on write.
+	 */
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
@@ -257,7 +261,10 @@ unsigned long z5m_map_region_area(struct file *file, unsigned long addr, unsigne
 {
 	struct z5m_region *r = file->private_data;
 
-	/* mremap() asks here, too, and cannot be told from mmap(): it would tear large entries out of their place. */
+	/*
+	 * mremap() asks here, too, and cannot be told from mmap(): it would tear large entries
+	 * out of their place.
+	 */
 	if (flags & MAP_FIXED && z5m_map_present(r))
 		return -EINVAL;
 	return z5m_map_area(file, r->max_order, addr, len, pgoff, flags);

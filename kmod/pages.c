@@ -2,9 +2,9 @@
 /*
  * Memory from the machine and back to it.
  *
- * A window is had by alloc_contig_range(), which moves whatever is in the way. It is asked for in steps: one call over a
- * whole window zeroes 1 GiB without ever looking up (init_on_alloc), long enough for the soft-lockup watchdog on a slow
- * machine, and for a user who has pressed Ctrl-C.
+ * A window is had by alloc_contig_range(), which moves whatever is in the way. It is asked for in
+ * steps: one call over a whole window zeroes 1 GiB without ever looking up (init_on_alloc), long
+ * enough for the soft-lockup watchdog on a slow machine, and for a user who has pressed Ctrl-C.
  */
 #include <linux/highmem.h>
 #include <linux/memory_hotplug.h>
@@ -47,8 +47,8 @@ static int z5m_pages_zero(unsigned long pfn, unsigned long n, bool killable)
 /* ---- which windows ---- */
 
 /*
- * Number of pages from page on that share its fate. Nothing is locked: what is read may be gone in the next moment, and
- * only the order of trying hangs on it.
+ * Number of pages from page on that share its fate. Nothing is locked: what is read may be gone
+ * in the next moment, and only the order of trying hangs on it.
  */
 static unsigned long z5m_pages_look_at(struct page *page, struct z5m_sight *sight)
 {
@@ -92,7 +92,8 @@ static bool z5m_pages_look(void *ctx, unsigned long pfn, struct z5m_sight *sight
 /* Fills c with the windows of one zone; like z5m_window_scan(). */
 static long z5m_pages_scan_zone(struct zone *zone, struct z5m_candidate *c, unsigned long room)
 {
-	return z5m_window_scan(zone->zone_start_pfn, zone_end_pfn(zone), z5m_pages_look, zone, c, room);
+	return z5m_window_scan(zone->zone_start_pfn, zone_end_pfn(zone), z5m_pages_look, zone, c,
+			       room);
 }
 
 /* The zones of a node that may have windows, one after the other; ZONE_MOVABLE last, if at all. */

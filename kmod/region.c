@@ -2,8 +2,9 @@
 /*
  * Regions: what they are made of, who keeps them alive, and their names.
  *
- * Open files hold a region, mappings hold files, and a name holds a region. Its inode lives as long as it does, since
- * all its files share it; and its file system, so that the module stays while there is a region.
+ * Open files hold a region, mappings hold files, and a name holds a region. Its inode lives as
+ * long as it does, since all its files share it; and its file system, so that the module stays
+ * while there is a region.
  */
 #include <linux/cred.h>
 #include <linux/file.h>
@@ -315,7 +316,10 @@ struct z5m_region *z5m_region_create(struct z5m_create *c)
 	if (ret)
 		return ERR_PTR(ret);
 
-	/* Whoever passes the limits asks for no more than the machine has, so the array of slots is of a size to be had. */
+	/*
+	 * Whoever passes the limits asks for no more than the machine has, so the array of slots
+	 * is of a size to be had.
+	 */
 	ret = z5m_charge(&charge, c->size);
 	if (ret)
 		return ERR_PTR(ret);

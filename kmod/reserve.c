@@ -150,7 +150,10 @@ int z5m_reserve_set(int nid, unsigned int windows, bool movable, unsigned int *g
 
 	z5m_reserve_count(nid, &n_free, &n_used);
 	*got = n_free + n_used;
-	/* What could not be had now is not wanted later: a region's windows go back to the machine then. */
+	/*
+	 * What could not be had now is not wanted later: a region's windows go back to the
+	 * machine then.
+	 */
 	spin_lock(&z5m_reserve_lock);
 	if (n->n_free + n->n_used < n->target)
 		n->target = n->n_free + n->n_used;
@@ -161,7 +164,10 @@ out:
 	return ret;
 }
 
-/* One number: each node its share, and the first ones what is left over; what a node has not, the next ones get. */
+/*
+ * One number: each node its share, and the first ones what is left over; what a node has not, the
+ * next ones get.
+ */
 static int z5m_reserve_spread(unsigned int windows)
 {
 	unsigned int left = windows, nodes = num_node_state(N_MEMORY), got;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which windows of a zone are worth trying, and in which order. What a page is like is asked of the caller, so that
- * KUnit can invent memory.
+ * Which windows of a zone are worth trying, and in which order. What a page is like is asked of
+ * the caller, so that KUnit can invent memory.
  */
 #include <linux/align.h>
 #include <linux/errno.h>

@@ -33,7 +33,10 @@ int z5m_rules_next_order(const struct z5m_create *c, unsigned int order);
 unsigned int z5m_rules_first_order(const struct z5m_create *c, u64 bytes);
 /* 0, or -EDQUOT if used + bytes is above max. */
 int z5m_rules_limit(u64 used, u64 bytes, u64 max);
-/* Bytes that max_gib allows on a machine of so many, never more than it has; 0 is three quarters of it. */
+/*
+ * Bytes that max_gib allows on a machine of so many, never more than it has; 0 is three quarters
+ * of it.
+ */
 u64 z5m_rules_max_bytes(unsigned int max_gib, u64 machine);
 
 /* ---- window.c: which 1 GiB windows of a zone are worth trying ---- */
@@ -58,8 +61,8 @@ typedef bool (*z5m_look_fn)(void *ctx, unsigned long pfn, struct z5m_sight *sigh
 /* Windows that fit into [start, end). */
 unsigned long z5m_window_count(unsigned long start, unsigned long end);
 /*
- * Looks at each aligned window of [start, end), and puts those worth trying into c[0..room), the best first.
- * Returns their number, or -EINTR.
+ * Looks at each aligned window of [start, end), and puts those worth trying into c[0..room), the
+ * best first. Returns their number, or -EINTR.
  */
 long z5m_window_scan(unsigned long start, unsigned long end, z5m_look_fn look, void *ctx,
 		     struct z5m_candidate *c, unsigned long room);
@@ -97,8 +100,9 @@ void z5m_window_free(struct z5m_window *w);
 int z5m_window_possible(int nid, unsigned int *normal, unsigned int *movable);
 
 /*
- * n pages of an order below 1 GiB, zeroed, into pfns; on other nodes too if others. Adds the pages on another node to
- * off_node. *got_nid is the node of all of them or -1. 0, -ENOMEM, -EINTR; then nothing is kept.
+ * n pages of an order below 1 GiB, zeroed, into pfns; on other nodes too if others. Adds the
+ * pages on another node to off_node. *got_nid is the node of all of them or -1. 0, -ENOMEM,
+ * -EINTR; then nothing is kept.
  */
 int z5m_small_alloc(int nid, bool others, unsigned int order, unsigned long *pfns, u32 n,
 		    int *got_nid, u32 *off_node);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between kernels, each behind one name. config.h is written at build time by probe.sh, from the headers
- * of the kernel that the module is built for.
+ * What differs between kernels, each behind one name. config.h is written at build time by
+ * probe.sh, from the headers of the kernel that the module is built for.
  *
- * How pages are mapped is the dangerous part, since what is wrong on one kernel is silent corruption there. A page-table
- * entry of ours must be one that get_user_pages() refuses and that unmapping does not take for a folio's:
+ * How pages are mapped is the dangerous part, since what is wrong on one kernel is silent
+ * corruption there. A page-table entry of ours must be one that get_user_pages() refuses and that
+ * unmapping does not take for a folio's:
  *
- *   6.1   no special PUD: get_user_pages_fast() would pin a plain one, and put pages that it does not own. Marked as
- *         device memory without a pagemap it is refused. Large entries need a DAX inode.
- *   6.12  PUDs of pfn mappings are special. A DAX inode makes large entries independent of the switch for transparent
- *         huge pages; the mark for device memory is not needed.
- *   7.2   unmapping takes entries in a mapping of a DAX inode for folios': never a DAX inode. Large entries of pfn
- *         mappings are independent of the switch.
+ *   6.1   no special PUD: get_user_pages_fast() would pin a plain one, and put pages that it does
+ *         not own. Marked as device memory without a pagemap it is refused. Large entries need a
+ *         DAX inode.
+ *   6.12  PUDs of pfn mappings are special. A DAX inode makes large entries independent of the
+ *         switch for transparent huge pages; the mark for device memory is not needed.
+ *   7.2   unmapping takes entries in a mapping of a DAX inode for folios': never a DAX inode.
+ *         Large entries of pfn mappings are independent of the switch.
  */
 #ifndef Z5M_COMPAT_H
 #define Z5M_COMPAT_H
@@ -35,7 +37,10 @@
 #include <asm/processor.h>
 #endif
 
-/* The series that the test matrix runs; where it ends nobody knows whether the entries above are right. */
+/*
+ * The series that the test matrix runs; where it ends nobody knows whether the entries above are
+ * right.
+ */
 static inline bool z5m_kernel_tested(void)
 {
 	return (LINUX_VERSION_CODE >> 8) == (KERNEL_VERSION(6, 1, 0) >> 8) ||

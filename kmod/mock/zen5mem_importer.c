@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A dma-buf importer without a device behind it, for tests. Through /sys/kernel/debug/zen5mem_importer/import:
+ * A dma-buf importer without a device behind it, for tests. By the file import of
+ * /sys/kernel/debug/zen5mem_importer:
  *
  *   echo "FD read"  > import   attaches the dma-buf and maps it for a device that reads
- *   echo "FD write" > import   ... that reads and writes, and writes its own byte, 0xd5, over the whole of it
+ *   echo "FD write" > import   ... that also writes: its own byte, 0xd5, over the whole of it
  *   echo release > import      unmaps and detaches
- *   cat import                 bytes=N segments=N sum=N: what the device sees now; sum is that of all bytes
+ *   cat import                 bytes=N segments=N sum=N: what the device sees now; sum is that of
+ *                              all bytes
  */
 #include <linux/debugfs.h>
 #include <linux/dma-buf.h>
@@ -133,8 +135,8 @@ static int importer_show(struct seq_file *m, void *unused)
 	if (importer_buf) {
 		for_each_sgtable_sg(importer_table, sg, i)
 			bytes += sg->length;
-		seq_printf(m, "bytes=%llu segments=%u sum=%llu\n", bytes, importer_table->orig_nents,
-			   importer_sum());
+		seq_printf(m, "bytes=%llu segments=%u sum=%llu\n", bytes,
+			   importer_table->orig_nents, importer_sum());
 	}
 	mutex_unlock(&importer_lock);
 	return 0;

@@ -51,11 +51,13 @@
  *   fork           the child shares the mapping
  *   MAP_POPULATE, mlock: accepted, no effect; Z5M_IOC_POPULATE does it
  *   madvise        EINVAL for what would drop, free or move pages
- * The first touch of each page is one minor fault; none after Z5M_IOC_POPULATE. (On kernels since 6.12
- * a reader of /proc/PID/smaps or numa_maps drops 1 GiB entries: the next touch is a fault again.) read(2), write(2)
- * and send(2) into and out of a mapping work; O_DIRECT, vmsplice, process_vm_readv and RDMA fail
- * with EFAULT. ptrace and /proc/PID/mem work within what the mapping allows. Core dumps leave it
- * out. prctl(PR_SET_THP_DISABLE) makes all mappings of the process use 4 KiB entries.
+ * The first touch of each page is one minor fault; none after Z5M_IOC_POPULATE. (On kernels since
+ * 6.12 a reader of /proc/PID/smaps or numa_maps drops 1 GiB entries: the next touch is a fault
+ * again.)
+ * read(2), write(2) and send(2) into and out of a mapping work; O_DIRECT, vmsplice,
+ * process_vm_readv and RDMA fail with EFAULT. ptrace and /proc/PID/mem work within what the mapping
+ * allows. Core dumps leave it out. prctl(PR_SET_THP_DISABLE) makes all mappings of the process use
+ * 4 KiB entries.
  *
  * STRUCTURES
  *
