@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The module in virtual machines: kernels times guests, each test of a guest one line here (tests/vm/README).
 # Environment: VM_KERNELS (6.1 6.12), VM_GUESTS (part of a guest's name), VM_JOBS (guests side by side), VM_SECONDS (of
-# fuzzing and of stress), B, VM_DIR.
+# stress, and again of fuzzing), VM_SEED (of fuzzing), B, VM_DIR.
 use strict;
 use warnings;
 use File::Path qw(make_path);
@@ -14,6 +14,7 @@ my $b = $ENV{B} // 'build';
 my $vm = $ENV{VM_DIR} // 'build-vm';
 my $jobs = $ENV{VM_JOBS} // 2;
 my $seconds = $ENV{VM_SECONDS} // 60;
+my $seed = $ENV{VM_SEED} // 1;
 my @all = map { "zen5mem_$_" } qw(abi map pin life seal limit zero place hotplug);
 
 # Memory is in GiB. kernels: the guest is for these only.
@@ -24,7 +25,7 @@ my @guests = (
 	# most of the memory in ZONE_MOVABLE
 	{ name => 'kernelcore=1G', nodes => 2, memory => 10, append => 'kernelcore=1G', tests => ['zen5mem_place'] },
 	{ name => 'stress', nodes => 2, memory => 10, params => 'reserve_gib=1,2',
-		tests => ["zen5mem_stress $seconds", "zen5mem_fuzz $seconds"] },
+		tests => ["zen5mem_stress $seconds", "zen5mem_fuzz $seconds $seed"] },
 	{ name => 'resident', nodes => 1, memory => 6, params => 'reserve_gib=1', tests => ['resident'],
 		add => ["$b/zen5-run", "$b/zen5-mem", 'tests/models/zen5-tiny.gguf'] },
 	{ name => 'faults', nodes => 1, memory => 5, kernels => 'debug',
