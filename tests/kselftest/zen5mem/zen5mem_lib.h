@@ -43,7 +43,7 @@ int z5t_check(int ok, const char *func, int line, const char *what, const char *
 	__attribute__((format(printf, 5, 6)));
 #define check(c, ...) z5t_check(!!(c), __func__, __LINE__, #c, " " __VA_ARGS__)
 #define need(c, ...) do { \
-	if (!check(c, __VA_ARGS__)) \
+	if (!z5t_check(!!(c), __func__, __LINE__, #c, " " __VA_ARGS__)) \
 		z5t_end(); \
 } while (0)
 /* The call gives -1 (or MAP_FAILED) and this errno; 0 stands for any. */

@@ -221,7 +221,7 @@ static void *quota_thread(void *arg)
 {
 	int i, *got = arg;
 
-	for (i = 0; i < 50; i++) {
+	for (i = 0; i < 12; i++) {
 		int fd = z5t_create(192 * MIB, Z5M_ORDER_2M, 0, NULL);
 
 		if (fd >= 0) {

@@ -159,7 +159,8 @@ static void direct(struct buffer *b)
 		counts_right("O_DIRECT write");
 	}
 	fails(pread(r, b->p + b->len - PAGE, PAGE, 0), EFAULT);
-	check(preadv(r, mixed, 2, 0) <= (ssize_t)PAGE, "no more than what is not the region's");
+	/* What is left after the first buffer may be copied through the cache. */
+	check(preadv(r, mixed, 2, 0) <= 2 * (ssize_t)PAGE);
 	counts_right("O_DIRECT of two buffers");
 	close(r);
 	close(w);

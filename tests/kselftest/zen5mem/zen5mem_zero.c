@@ -55,7 +55,7 @@ static void zero_2m(void)
 
 static void zero_1g(void)
 {
-	cycles(GIB, Z5M_ORDER_1G, 4);
+	cycles(GIB, Z5M_ORDER_1G, 2);
 	cycle(GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT, 8);
 }
 
@@ -70,7 +70,7 @@ static void zero_reserve(void)
 	check(z5t_slots(fd, 0, &slot, &count) == 1);
 	if (!(slot.flags & Z5M_SLOT_RESERVE))
 		z5t_skip("the window is not from the reserve");
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 2; i++) {
 		p = z5t_map(fd, GIB, RW, 0);
 		check(z5t_nonzero(p, GIB, i ? UNEVEN : 64) == 0);
 		z5t_fill(p, GIB, 512, SEED + i);
