@@ -315,7 +315,7 @@ static int z5m_map_populate_locked(struct z5m_region *r, unsigned long *addr, un
 		if (ret)
 			return ret;
 		if (unlocked)
-			break;	/* this address again: how far its entry reaches is not known any more */
+			break;	/* this address again, whatever is mapped there now */
 		size = PAGE_SIZE << z5m_map_entry_order(mm, *addr);
 		*addr = (*addr & ~(size - 1)) + size;
 		cond_resched();

@@ -62,7 +62,7 @@ static unsigned long z5m_pages_look_at(struct page *page, struct z5m_sight *sigh
 	if (PageHead(page))
 		n = min(1UL << compound_order(page), Z5M_WINDOW_PAGES);
 	else if (!page_count(page))
-		return 1;	/* on a CPU's list of free pages, or the tail of something seen already */
+		return 1;	/* on a CPU's list of free pages, or a tail */
 	if (PageLRU(page))
 		sight->used += n;
 	else

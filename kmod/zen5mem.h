@@ -43,7 +43,8 @@ u64 z5m_rules_max_bytes(unsigned int max_gib, u64 machine);
 
 /* What a look at a window finds. */
 struct z5m_sight {
-	u32 fixed;	/* pages that look as if they could not be moved; the look may stop at Z5M_WINDOW_FIXED_MAX */
+	/* Pages that look as if they could not be moved; a look may stop at the limit below. */
+	u32 fixed;
 	u32 used;	/* pages that would have to be moved */
 };
 
