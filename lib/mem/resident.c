@@ -50,8 +50,8 @@ static int resident_compare(int fd, const struct z5m_info *info, size_t asked, c
 	} else if (ret) {
 		snprintf(why, why_len, "the label of region %s: %s", want->name, wrong);
 	} else if (l->payload != asked || l->key_len != want->key_len || memcmp(l->key, want->key, want->key_len)) {
-		snprintf(why, why_len, "region %s holds another model or another state of it (%.120s): choose another name, or zen5-mem destroy %s",
-			 want->name, l->path, want->name);
+		snprintf(why, why_len, "region %s holds another model, or another state of this one: choose another name, or zen5-mem destroy %s",
+			 want->name, want->name);
 		ret = 1;
 	}
 	free(l);

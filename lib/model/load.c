@@ -327,7 +327,7 @@ named:
 		snprintf(m->resident, sizeof(m->resident), "%s", want.name);
 out:
 	snprintf(m->not_resident, sizeof(m->not_resident), "%s", why);
-	free((void *)want.key);
+	z5_model_resident_free(&want);
 	return ret;
 }
 

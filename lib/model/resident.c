@@ -2,7 +2,6 @@
 #include "resident.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,18 +38,14 @@ static void key_file(struct key_file *f, const struct stat *st)
  * By path, so that what replaces a file also replaces its weights in memory: "tiny.gguf-" and a sum over the path as a
  * whole, which differs where names are the same.
  */
-static int resident_auto_name(char *name, const char *path, struct zen5rt_error *err)
+static void resident_auto_name(char *name, const char *full)
 {
-	char full[PATH_MAX];
-	const char *base;
+	const char *base = strrchr(full, '/');
 	uint64_t sum = 0xcbf29ce484222325;
 	size_t n = 0;
 
-	if (!realpath(path, full))
-		return z5_fail(err, -errno, "%s: %s", path, strerror(errno));
 	for (const char *p = full; *p; p++)
 		sum = (sum ^ (uint8_t)*p) * 0x100000001b3;
-	base = strrchr(full, '/');
 	base = base ? base + 1 : full;
 	for (char c[2] = ""; (*c = *base) && n < 40; base++) {
 		bool fits;
@@ -62,7 +57,6 @@ static int resident_auto_name(char *name, const char *path, struct zen5rt_error 
 		n++;
 	}
 	snprintf(name + n, Z5_RESIDENT_NAME - n, "-%012llx", (unsigned long long)(sum >> 16));
-	return 0;
 }
 
 int z5_model_resident(struct z5_resident *want, const struct gguf *g, const char *path, const char *name,
@@ -71,18 +65,19 @@ int z5_model_resident(struct z5_resident *want, const struct gguf *g, const char
 	uint32_t n = gguf_n_files(g);
 	struct key *key;
 	struct stat st;
-	int ret = 0;
+	char *full;
+	int ret;
 
 	memset(want, 0, sizeof(*want));
+	want->path = full = realpath(path, NULL);
+	if (!full)
+		return z5_fail(err, -errno, "%s: %s", path, strerror(errno));
 	if (*name)
 		snprintf(want->name, sizeof(want->name), "%s", name);
 	else
-		ret = resident_auto_name(want->name, path, err);
-	if (ret)
-		return ret;
+		resident_auto_name(want->name, full);
 	want->replace = !*name;
 	want->kind = arch;
-	want->path = path;
 	want->key_len = sizeof(*key) + n * sizeof(*key->files);
 	want->key = key = calloc(1, want->key_len);
 	if (!key)
@@ -98,6 +93,12 @@ int z5_model_resident(struct z5_resident *want, const struct gguf *g, const char
 		key_file(&key->files[i], &st);
 	}
 	return 0;
+}
+
+void z5_model_resident_free(struct z5_resident *want)
+{
+	free((void *)want->key);
+	free((void *)want->path);
 }
 
 bool z5_model_unchanged(const struct z5_resident *want, const struct gguf *g)
