@@ -15,7 +15,7 @@ my $vm = $ENV{VM_DIR} // 'build-vm';
 my $jobs = $ENV{VM_JOBS} // 2;
 my $seconds = $ENV{VM_SECONDS} // 60;
 my $seed = $ENV{VM_SEED} // 1;
-my @all = map { "zen5mem_$_" } qw(abi map pin life seal limit zero place hotplug);
+my @all = map { "zen5mem_$_" } qw(abi map pin life seal limit zero place hotplug dmabuf);
 
 # Memory is in GiB. kernels: the guest is for these only.
 my @guests = (
@@ -23,9 +23,10 @@ my @guests = (
 	{ name => 'one node', nodes => 1, memory => 6, tests => \@all },
 	{ name => 'init_on_alloc=1', nodes => 1, memory => 5, append => 'init_on_alloc=1', tests => ['zen5mem_zero'] },
 	# most of the memory in ZONE_MOVABLE
-	{ name => 'kernelcore=1G', nodes => 2, memory => 10, append => 'kernelcore=1G', tests => ['zen5mem_place'] },
+	{ name => 'kernelcore=1G', nodes => 2, memory => 10, append => 'kernelcore=1G', tests => ['movable', 'zen5mem_abi'],
+		add => ["$b/zen5-mem"] },
 	{ name => 'stress', nodes => 2, memory => 10, params => 'reserve_gib=1,2',
-		tests => ["zen5mem_stress $seconds", "zen5mem_fuzz $seconds $seed"] },
+		tests => ["zen5mem_stress $seconds", "zen5mem_fuzz " . 2 * $seconds . " $seed"] },
 	{ name => 'resident', nodes => 1, memory => 6, params => 'reserve_gib=1', tests => ['resident'],
 		add => ["$b/zen5-run", "$b/zen5-mem", 'tests/models/zen5-tiny.gguf'] },
 	{ name => 'faults', nodes => 1, memory => 5, kernels => 'debug',
@@ -90,7 +91,8 @@ sub show {
 			line(0, "# SKIP $name: $1");
 			$plan = 1;
 		} else {
-			print s/^(?!#)/# /r, "\n";
+			# times say whose
+			print s/^(?:# )?/# /r =~ s/^# (?=\S+: [0-9.]+ s$)/# $name: /r, "\n";
 		}
 	}
 	line(1, "- $name: status $run->{status}, no plan") if !$plan;

@@ -7,7 +7,7 @@
  *   echo "FD write" > import   ... that also writes: its own byte, 0xd5, over the whole of it
  *   echo release > import      unmaps and detaches
  *   cat import                 bytes=N segments=N sum=N: what the device sees now; sum is that of
- *                              all bytes
+ *                              all 64-bit words
  */
 #include <linux/debugfs.h>
 #include <linux/dma-buf.h>
@@ -114,10 +114,10 @@ static u64 importer_sum(void)
 	u64 sum = 0;
 
 	for_each_sgtable_page(importer_table, &i, 0) {
-		const u8 *p = kmap_local_page(sg_page_iter_page(&i));
+		const u64 *p = kmap_local_page(sg_page_iter_page(&i));
 		unsigned int k;
 
-		for (k = 0; k < PAGE_SIZE; k++)
+		for (k = 0; k < PAGE_SIZE / sizeof(*p); k++)
 			sum += p[k];
 		kunmap_local(p);
 		cond_resched();
