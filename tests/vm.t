@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The module in virtual machines: kernels times guests, each test of a guest one line here (tests/vm/README).
 # Environment: VM_KERNELS (6.1 6.12), VM_GUESTS (part of a guest's name), VM_JOBS (guests side by side), VM_SECONDS (of
-# stress, and again of fuzzing), VM_SEED (of fuzzing), B, VM_DIR.
+# stress, and twice as many of fuzzing), VM_SEED (of fuzzing), B, VM_DIR.
 use strict;
 use warnings;
 use File::Path qw(make_path);
