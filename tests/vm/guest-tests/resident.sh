@@ -5,9 +5,9 @@
 n=0
 
 ok() {	# ok NAME COMMAND...
-	n=$((n + 1)); name=$1; shift
-	if "$@" >/tmp/out 2>/tmp/err; then echo "ok $n $name"
-	else echo "not ok $n $name"; sed 's/^/# /' /tmp/out /tmp/err | head -n 20; fi
+	n=$((n + 1)); what=$1; shift
+	if "$@" >/tmp/out 2>/tmp/err; then echo "ok $n $what"
+	else echo "not ok $n $what"; sed 's/^/# /' /tmp/out /tmp/err | head -n 20; fi
 }
 
 # answer NAME OPTIONS...: the tokens of a fixed question into NAME.tokens
