@@ -173,14 +173,15 @@ int z5_resident_publish(struct z5_region *r, const struct z5_resident *want, cha
 {
 	struct z5m_seal seal = { .flags = 0 };
 	struct z5_region readable = *r;
+	struct z5_label *label;
 	int ret;
 
 	if (!r->open || r->size < Z5_LABEL_BYTES || r->asked > r->size - Z5_LABEL_BYTES) {
 		snprintf(why, why_len, "the region is not one that can stay");
 		return -EINVAL;
 	}
-	ret = z5_label_write((struct z5_label *)((char *)r->addr + r->size - Z5_LABEL_BYTES), r->size, r->asked, want->key,
-			     want->key_len, want->kind, want->path);
+	label = (struct z5_label *)((char *)r->addr + r->size - Z5_LABEL_BYTES);
+	ret = z5_label_write(label, r->size, r->asked, want->key, want->key_len, want->kind, want->path);
 	if (ret)
 		snprintf(why, why_len, "the model is in too many parts");
 	/* The new mapping first: without it the old one is still there. */

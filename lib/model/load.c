@@ -299,7 +299,8 @@ static int load_resident(struct z5_loader *ld)
 	char why[sizeof(m->not_resident)] = "";
 	int ret;
 
-	ret = z5_model_resident(&want, ld->g, ld->path, ld->resident, m->arch->name, load_layout(ld), ld->size, ld->err);
+	ret = z5_model_resident(&want, ld->g, ld->path, ld->resident, m->arch->name, load_layout(ld), ld->size,
+				ld->err);
 	if (ret)
 		goto out;
 	ret = z5_resident_attach(&m->region, "weights", ld->size, &want, why, sizeof(why));

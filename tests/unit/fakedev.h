@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A stand-in for /dev/zen5mem on machines without it: open(2) and ioctl(2) of the program that includes this, or under
- * LD_PRELOAD of any, over ordinary files in the directory $FAKEDEV. A region is a file, a name its name, what else there
- * is to know of it lies in meta/INODE. The rules are those of include/uapi/linux/zen5mem.h as far as user space meets
+ * LD_PRELOAD of any, over ordinary files in the directory $FAKEDEV. A region is a file, a name its name, what else
+ * there is to know of it lies in meta/INODE. The rules are those of include/uapi/linux/zen5mem.h as far as user space meets
  * them; what the kernel does with pages is tested on the module itself. For tests alone.
  *
  * Environment: FAKEDEV_OPEN, FAKEDEV_CREATE: errno of that call. FAKEDEV_UID: owner of what is created. FAKEDEV_4K:
@@ -187,7 +187,8 @@ static int fakedev_create(struct z5m_create *c)
 	c->min_order = m.order == Z5M_ORDER_1G && c->size & 0x3fffffff ? Z5M_ORDER_2M : m.order;
 	c->id = st.st_ino;
 	m.info = (struct z5m_info){
-		.id = st.st_ino, .size = c->size, .page_order = c->page_order, .place = c->place, .place_id = c->place_id,
+		.id = st.st_ino, .size = c->size, .page_order = c->page_order,
+		.place = c->place, .place_id = c->place_id,
 		.uid = getenv("FAKEDEV_UID") ? (uint32_t)fakedev_env("FAKEDEV_UID") : geteuid(), .created_ns = st.st_ino,
 		.bytes_1g = (uint64_t)c->n_windows << 30,
 	};
@@ -209,7 +210,8 @@ static int fakedev_open_region(const struct z5m_open *o)
 	if (o->reserved || o->flags > 1 || !fakedev_name_ok(o->name))
 		return fakedev_fail(EINVAL);
 	fd = fakedev_openat(fakedev_path(path, "%s", o->name), (o->flags ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0);
-	if (fd >= 0 && !fakedev_meta(fd, &m) && o->flags && (m.info.uid != geteuid() || m.info.flags & Z5M_REGION_SEALED)) {
+	if (fd >= 0 && !fakedev_meta(fd, &m) && o->flags &&
+	    (m.info.uid != geteuid() || m.info.flags & Z5M_REGION_SEALED)) {
 		close(fd);
 		return fakedev_fail(m.info.uid != geteuid() ? EACCES : EPERM);
 	}

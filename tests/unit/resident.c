@@ -386,9 +386,12 @@ static void hollow(void)
 
 	if (fd < 0 || fstat(fd, &st))
 		return;
-	for (off_t at = 1 << 20; at < st.st_size; at += sizeof(zero))
-		if (pwrite(fd, zero, st.st_size - at < (off_t)sizeof(zero) ? (size_t)(st.st_size - at) : sizeof(zero), at) < 0)
+	for (off_t at = 1 << 20; at < st.st_size; at += sizeof(zero)) {
+		size_t left = (size_t)(st.st_size - at);
+
+		if (pwrite(fd, zero, left < sizeof(zero) ? left : sizeof(zero), at) < 0)
 			break;
+	}
 	close(fd);
 	t[0] = st.st_atim;
 	t[1] = st.st_mtim;
