@@ -6,7 +6,6 @@
 use strict;
 use warnings;
 use File::Path qw(make_path);
-use POSIX qw(WNOHANG);
 use Time::HiRes qw(time);
 
 my @kernels = split ' ', $ENV{VM_KERNELS} // '6.1 6.12';
@@ -116,7 +115,8 @@ for my $kernel (@kernels) {
 	printf "# %s: fetched and built in %.0f s\n", $kernel, time - $start;
 	next if $status;
 	for my $guest (@guests) {
-		next if index($guest->{kernels} // $kernel, $kernel) < 0 || index($guest->{name}, $ENV{VM_GUESTS} // '') < 0;
+		next if index($guest->{kernels} // $kernel, $kernel) < 0;
+		next if index($guest->{name}, $ENV{VM_GUESTS} // '') < 0;
 		push @runs, { kernel => $kernel, guest => $guest };
 	}
 }
@@ -124,6 +124,7 @@ for my $kernel (@kernels) {
 # Shown in the order of the table, however they end.
 my @waiting = @runs;
 my %running;
+$SIG{INT} = $SIG{TERM} = sub { kill TERM => keys %running; exit 1; };
 my $shown = 0;
 while ($shown < @runs) {
 	while (@waiting && keys %running < $jobs) {
