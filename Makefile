@@ -23,7 +23,7 @@ VM_PKGS    := qemu-system-x86 busybox-static cpio debootstrap
 CHECK_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) $(VM_PKGS) perl clang libclang-rt-dev valgrind xz-utils dkms
 STYLE_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) cppcheck clang git perl python3-minimal shellcheck groff sparse
 # The debug kernel is built from source.
-DEBUG_PKGS := bc bison flex libelf-dev
+DEBUG_PKGS := bc bison flex libelf-dev libssl-dev
 MODEL      := tests/models/zen5-tiny.gguf
 
 LIBS  := $(shell $(PKG_CONFIG) --libs libpcre2-8 libutf8proc jansson 2>/dev/null || echo -lpcre2-8 -lutf8proc -ljansson) -lm -lpthread
@@ -195,6 +195,7 @@ check: check-packages
 check-vm-all: check-packages
 	$(call packages,$(DEBUG_PKGS))
 	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins kselftest
+	$(Q)tests/vm/debug-kernel || test $$? = 4
 	$(Q)VM_KERNELS="6.1 6.12 7.2 debug" perl tests/run tests/vm.t tests/dkms.t
 
 # libFuzzer is clang's; the seeds are written by the same targets as ordinary programs.

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The module built and installed the ways that a machine does it, for each kernel whose headers are here (installed, or
-# fetched by tests/vm/kernels): make modules, modules_install, and DKMS's add, build, install, remove. All of it in
-# trees of its own: the machine stays as it is. Environment: KDIRS, other headers than those found.
+# The module built and installed the ways that a machine does it, for a kernel of each series whose headers are here
+# (installed, or fetched by tests/vm/kernels, as those of VM_KERNELS are): make modules, modules_install, and DKMS's add,
+# build, install, remove. All of it in trees of its own: the machine stays as it is. Environment: VM_KERNELS (6.1 6.12),
+# KDIRS: these headers and nothing but what concerns them.
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 n=0
@@ -20,15 +21,20 @@ skip() {	# skip NAME WHY
 version=$(sed -n 's/^VERSION := //p' Makefile)
 make="make --no-print-directory"
 headers() {
-	for k in 6.1 6.12 7.2; do perl tests/vm/kernels show $k 2>/dev/null | sed -n 's/^headers //p'; done
 	ls -d /lib/modules/*/build
+	for k in ${VM_KERNELS:-6.1 6.12}; do perl tests/vm/kernels fetch "$k"; done
+	for k in 6.1 6.12 7.2; do perl tests/vm/kernels show $k; done | awk '
+		$1 == "version" { version = $2 }
+		$1 == "headers" { print $2 }
+		$1 == "chroot" { print $2 "/usr/src/linux-headers-" version }'
 }
 
-# One folder for each version: what is installed and what was fetched may be the same.
+# One of each series.
 for kdir in ${KDIRS:-$(headers 2>/dev/null)}; do
 	krel=$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' "$kdir/include/generated/utsrelease.h" 2>/dev/null)
 	test -n "$krel" || continue
-	grep -qs " $krel\$" "$dir/kernels" || echo "$kdir $krel" >>"$dir/kernels"
+	series=$(echo "$krel" | cut -d. -f1-2)
+	grep -qsx "$series .*" "$dir/kernels" || echo "$series $kdir $krel" >>"$dir/kernels"
 done
 
 # What a module says about itself.
@@ -48,7 +54,7 @@ good_module() {	# good_module FILE KREL
 mkdir "$dir/src"
 tar -c --exclude='*.o' --exclude='*.ko' --exclude='*.mod' --exclude='*.mod.c' --exclude='.*.cmd' --exclude='Module.symvers' \
 	--exclude='modules.order' --exclude='compat/config.h' \
-	Makefile dkms.conf LICENSES include kmod lib/zen5rt.pc.in udev | tar -x -C "$dir/src"
+	Makefile dkms.conf LICENSES include kmod tests/dkms.t udev | tar -x -C "$dir/src"
 cd "$dir/src" || exit
 
 built() {	# built KDIR KREL
@@ -95,6 +101,28 @@ dkms_remove() {
 	test -z "$(find "$root/lib/modules" -name 'zen5mem.ko*')" && test -z "$(dkms_ status)"
 }
 
+# Headers that want another compiler than this machine's lie in a root with that compiler and its DKMS: the same test
+# there, with this copy at /mnt, in a space of mounts of its own so that nothing stays mounted.
+inside() {	# inside ROOT KDIR KREL
+	if [ "$(id -u)" != 0 ] || ! [ -x "$1/usr/sbin/dkms" ]; then
+		skip "$3" "no DKMS beside its compiler, or not root"
+		return
+	fi
+	# shellcheck disable=SC2016 # the inner shell's
+	unshare -m sh -c 'mount -t proc proc "$1/proc" && mount --bind "$2" "$1/mnt" &&
+		exec chroot "$1" env -C /mnt TMPDIR=/tmp KDIRS="$3" tests/dkms.t' sh "$1" "$dir/src" "${2#"$1"}" >"$dir/inside" 2>&1 </dev/null
+	grep -qx '1\.\.[1-9][0-9]*' "$dir/inside" || echo "not ok 0 - $3: no plan" >>"$dir/inside"
+	while read -r line; do
+		case $line in
+		"ok "* | "not ok "*)
+			n=$((n + 1))
+			echo "$line" | sed "s/ok [0-9]* /ok $n /" ;;
+		1..*) ;;
+		*) echo "# ${line#\# }" ;;
+		esac
+	done <"$dir/inside"
+}
+
 # An untested kernel: refused before anything is built.
 dkms_excluded() {	# dkms_excluded KDIR
 	rm -rf "$root/var/zen5mem"
@@ -105,23 +133,26 @@ dkms_excluded() {	# dkms_excluded KDIR
 	done
 }
 
-ok "dkms.conf is of this version" grep -q "^PACKAGE_VERSION=\"$version\"\$" dkms.conf
-ok "make modules without headers says what to install" sh -c \
-	"! $make modules KDIR=/nowhere >out 2>&1 && grep -q 'no kernel headers in /nowhere: install linux-headers' out"
-ok "make dkms-install DESTDIR= is a source package" sh -c "$make dkms-install DESTDIR='$dir/pkg' PREFIX=/usr &&
-	cd '$dir/pkg/usr/src/zen5mem-$version' && test -f dkms.conf -a -f kmod/Kbuild -a -f include/uapi/linux/zen5mem.h &&
-	test -f LICENSES/GPL-2.0.txt && test -z \"\$(find . -name '*.o' -o -name config.h)\""
+general() {
+	ok "dkms.conf is of this version" grep -q "^PACKAGE_VERSION=\"$version\"\$" dkms.conf
+	ok "make modules without headers says what to install" sh -c \
+		"! $make modules KDIR=/nowhere >out 2>&1 && grep -q 'no kernel headers in /nowhere: install linux-headers' out"
+	ok "make dkms-install DESTDIR= is a source package" sh -c "$make dkms-install DESTDIR='$dir/pkg' PREFIX=/usr &&
+		cd '$dir/pkg/usr/src/zen5mem-$version' && test -f dkms.conf -a -f kmod/Kbuild -a -f include/uapi/linux/zen5mem.h &&
+		test -f LICENSES/GPL-2.0.txt && test -z \"\$(find . -name '*.o' -o -name config.h)\""
+}
+
+test -n "$KDIRS" || general
 if [ ! -s "$dir/kernels" ]; then
 	skip "the module builds" "no kernel headers here"
 else
-	while read -r kdir krel; do
-		case $krel in
-		6.1.* | 6.12.* | 7.2.*) ;;
+	while read -r series kdir krel; do
+		case $series in
+		6.1 | 6.12 | 7.2) ;;
 		*) skip "$krel" "not a kernel that the module is for"; continue ;;
 		esac
-		# other compilers than this machine's live in a folder of their own, with a DKMS if there is one
 		case $kdir in
-		*/chroot/*) skip "$krel" "its compiler is in a chroot (tests/vm builds there)"; continue ;;
+		*/chroot/*) inside "${kdir%/usr/src/*}" "$kdir" "$krel"; continue ;;
 		esac
 		ok "$krel: make modules" built "$kdir" "$krel"
 		ok "$krel: make modules_install DESTDIR=" staged "$kdir" "$krel"
@@ -131,7 +162,7 @@ else
 			continue
 		fi
 		ok "$krel: make dkms-install" dkms_install "$kdir" "$krel"
-		test -n "$once" || ok "$krel: and again" dkms_install "$kdir" "$krel"
+		test -n "$once$KDIRS" || ok "$krel: and again" dkms_install "$kdir" "$krel"
 		ok "$krel: dkms remove" dkms_remove
 		test -n "$once" || ok "DKMS does not build for untested kernels" dkms_excluded "$kdir"
 		once=1
