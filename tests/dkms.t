@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The module built and installed the ways that a machine does it, for a kernel of each series whose headers are here
-# (installed, or fetched by tests/vm/kernels, as those of VM_KERNELS are): make modules, modules_install, and DKMS's add,
+# (installed, or fetched by tests/vm/kernels, as those of VM_KERNELS are): make modules, modules_install, DKMS's add,
 # build, install, remove. All of it in trees of its own: the machine stays as it is. Environment: VM_KERNELS (6.1 6.12),
 # KDIRS: these headers and nothing but what concerns them.
 dir=$(mktemp -d)
