@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <kselftest.h>
 #include "zen5mem_lib.h"
 
@@ -218,7 +219,8 @@ static void abi_pointers(void)
 	for (i = 0; i < N_CMDS; i++) {
 		int on = cmds[i].on_region ? fd : z5t_dev, none = EFAULT;
 		void *bad[] = { NULL, (void *)0xffff888000000000, (void *)-4096L,
-				(void *)0x00007fffffffffff, edge + PAGE - _IOC_SIZE(cmds[i].cmd) / 2 };
+				(void *)0x00007fffffffffff,
+				edge + PAGE - _IOC_SIZE(cmds[i].cmd) / 2 };
 		unsigned int j;
 
 		if (cmds[i].cmd == Z5M_IOC_DMABUF && !(z5t_version().features & Z5M_FEATURE_DMABUF))
@@ -270,7 +272,8 @@ static void abi_invalid_create(void)
 	int fd;
 
 	for (bit = 3; bit < 32; bit++)
-		create_fails((struct z5m_create){ .size = PAGE, .flags = 1U << bit }, EINVAL, "flag");
+		create_fails((struct z5m_create){ .size = PAGE, .flags = 1U << bit }, EINVAL,
+			     "flag");
 	create_fails((struct z5m_create){ .size = 0 }, EINVAL, "size 0");
 	create_fails((struct z5m_create){ .size = PAGE, .page_order = 1 }, EINVAL, "order 1");
 	create_fails((struct z5m_create){ .size = PAGE, .page_order = 19 }, EINVAL, "order 19");
@@ -599,7 +602,8 @@ static void abi_domains(void)
 			if (d.l3_bytes && !z5t_read_file(path, text, sizeof(text)))
 				check(strtoull(text, NULL, 10) * KIB == d.l3_bytes, "%s: %s, %llu",
 				      path, text, (unsigned long long)d.l3_bytes);
-			snprintf(path, sizeof(path), CPU_DIR "/cpu%u/cache/index3/shared_cpu_list", cpu);
+			snprintf(path, sizeof(path), CPU_DIR "/cpu%u/cache/index3/shared_cpu_list",
+				 cpu);
 			if (z5t_read_file(path, text, sizeof(text)))
 				continue;
 			z5t_list(text, share);
@@ -695,12 +699,87 @@ static void abi_poll(void)
 	z5t_reap(pid);
 }
 
+/*
+ * A loop that asks again with the structure that it was answered in, as callers do: what is out is
+ * not looked at.
+ */
+static void abi_reuse(void)
+{
+	struct z5m_slot slot;
+	struct z5m_slots s = { .count = 1, .slots = (uintptr_t)&slot };
+	struct z5m_version v = { .reserved = 0 };
+	struct z5m_domain d = { .index = 0 };
+	struct z5m_info i = { .after = 0 }, list = { .after = 0 };
+	struct z5m_node n;
+	struct z5m_reserve r;
+	struct z5m_create c = { .size = PAGE };
+	int fd = small(NULL), n_loop, other;
+	uint32_t node = 0;
+
+	while (z5t_node(node, 0, &n))
+		need(++node < 64);
+	r = (struct z5m_reserve){ .node = node, .windows = n.reserve + n.reserve_used };
+	for (n_loop = 0; n_loop < 3; n_loop++) {
+		check(!ioctl(fd, Z5M_IOC_SLOTS, &s), "SLOTS");
+		check(!ioctl(z5t_dev, Z5M_IOC_VERSION, &v), "VERSION");
+		check(!ioctl(z5t_dev, Z5M_IOC_DOMAIN, &d), "DOMAIN");
+		check(!ioctl(z5t_dev, Z5M_IOC_NODE, &n), "NODE");
+		check(!ioctl(fd, Z5M_IOC_INFO, &i), "INFO");
+		check(!ioctl(z5t_dev, Z5M_IOC_LIST, &list), "LIST");
+		check(list.after == 0, "what is in stays");
+		check(geteuid() || !ioctl(z5t_dev, Z5M_IOC_RESERVE, &r), "RESERVE");
+		other = ioctl(z5t_dev, Z5M_IOC_CREATE, &c);
+		check(other >= 0, "CREATE");
+		close(other);
+	}
+}
+
+/* The 32-bit way into the kernel, from a 64-bit program: the structures are the same. */
+static long ioctl32(int fd, unsigned int cmd, void *arg)
+{
+	long ret = 54 /* ioctl */;
+
+	__asm__ volatile("int $0x80" : "+a"(ret) : "b"((long)fd), "c"((long)cmd), "d"(arg)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return ret;
+}
+
+static void abi_32bit(void)
+{
+	struct z5m_version *v = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct z5m_create *c = (void *)v;
+	struct z5m_domain *d = (void *)v;
+	int fd, status = -1;
+	pid_t pid;
+
+	need(v != MAP_FAILED);
+	/* A kernel without it ends the caller with a signal. */
+	pid = z5t_fork();
+	if (!pid)
+		_exit(ioctl32(z5t_dev, Z5M_IOC_VERSION, v) != 0);
+	need(waitpid(pid, &status, 0) == pid);
+	if (status)
+		z5t_skip("no 32-bit system calls");
+	need(!ioctl32(z5t_dev, Z5M_IOC_VERSION, v));
+	check(v->abi == Z5M_ABI && v->used_bytes == z5t_used());
+	memset(v, 0, PAGE);
+	check(!ioctl32(z5t_dev, Z5M_IOC_DOMAIN, d) && d->cpus[0]);
+	memset(v, 0, PAGE);
+	c->size = PAGE;
+	fd = ioctl32(z5t_dev, Z5M_IOC_CREATE, c);
+	need(fd >= 0, "%d", fd);
+	check(z5t_info(fd).id == c->id);
+	check(ioctl32(fd, Z5M_IOC_CREATE, c) == -ENOTTY);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct z5t_test tests[] = {
 		T(abi_version), T(abi_commands), T(abi_shorter), T(abi_longer), T(abi_pointers),
 		T(abi_invalid_create), T(abi_invalid), T(abi_names), T(abi_naming), T(abi_info),
 		T(abi_list), T(abi_slots), T(abi_domains), T(abi_nodes), T(abi_poll),
+		T(abi_reuse), T(abi_32bit),
 	};
 
 	return z5t_run(argc, argv, tests);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Regions as dma-bufs, seen by the importer of kmod/mock (a device without hardware). ZEN5MEM_IMPORTER, or
- * $Z5_MODULES/zen5mem_importer.ko, is its file.
+ * Regions as dma-bufs, seen by the importer of kmod/mock (a device without hardware).
+ * ZEN5MEM_IMPORTER, or $Z5_MODULES/zen5mem_importer.ko, is its file.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

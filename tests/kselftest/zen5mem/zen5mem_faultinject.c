@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Allocations that fail inside each call, one after the other: the first, the second, and so on until
- * the call comes through without one. Wants a kernel with CONFIG_FAULT_INJECTION, CONFIG_FAILSLAB and
- * CONFIG_FAIL_PAGE_ALLOC; the faults strike this thread only, between two writes to fail-nth.
+ * Allocations that fail inside each call, one after the other: the first, the second, and so on
+ * until the call comes through without one. Wants a kernel with CONFIG_FAULT_INJECTION,
+ * CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC; the faults strike this thread only, between two
+ * writes to fail-nth.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -68,7 +69,7 @@ static int disarm(void)
 }
 
 /*
- * One call: gives -1 and errno, or what undo takes. most bounds the calls, for those that take long.
+ * One call: gives -1 and errno, or what undo takes. most bounds the calls, for long ones.
  */
 static void each_fault(const char *what, long (*call)(void), void (*undo)(long), unsigned int most)
 {
@@ -338,7 +339,8 @@ static void fault_fork(void)
 			z5t_reap(pid);
 		else
 			check(hit && errno == ENOMEM, "fault %u", nth);
-		need(z5t_info(the_fd).n_maps == 1 && z5t_info(the_fd).n_writable == 1, "fault %u", nth);
+		need(z5t_info(the_fd).n_maps == 1 && z5t_info(the_fd).n_writable == 1,
+		     "fault %u", nth);
 		if (!hit)
 			break;
 	}
@@ -369,9 +371,9 @@ static void fault_reserve(void)
 int main(int argc, char **argv)
 {
 	static const struct z5t_test tests[] = {
-		T(fault_create_4k), T(fault_create_2m), T(fault_create_1g), T(fault_open), T(fault_name),
-		T(fault_small), T(fault_map), T(fault_populate), T(fault_dmabuf), T(fault_fork),
-		T(fault_reserve),
+		T(fault_create_4k), T(fault_create_2m), T(fault_create_1g), T(fault_open),
+		T(fault_name), T(fault_small), T(fault_map), T(fault_populate), T(fault_dmabuf),
+		T(fault_fork), T(fault_reserve),
 	};
 	static const char *const guarded[] = {
 		DEBUG "/failslab/ignore-gfp-wait", DEBUG "/failslab/verbose",

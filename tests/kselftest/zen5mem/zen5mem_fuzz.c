@@ -34,13 +34,17 @@
 struct map {
 	char *p;
 	uint64_t len;
+	int fd;
 };
 
 /* Shared by the threads of a process without any lock: that they fall over each other is wanted. */
 static volatile int fds[FDS];
 static struct map maps[MAPS];
 static char *arena;
-static unsigned long calls[16];
+/* Shared by all processes: what was called, and how often a call of the device's succeeded. */
+static struct {
+	unsigned long calls, done[64], maps, touched, other;
+} *stats;
 static uint32_t reserve_of[MAX_NODES];
 static int has_node[MAX_NODES];
 
@@ -60,9 +64,9 @@ static void on_signal(int sig)
 }
 
 static const uint64_t odd_values[] = {
-	0, 1, 7, 4095, PAGE, PAGE + 1, 2 * MIB - 1, 2 * MIB, GIB - 1, GIB, GIB + 1, 1UL << 31, 1UL << 32,
-	(1UL << 32) - 1, 1UL << 46, 1UL << 47, 1UL << 62, 1UL << 63, ~0UL, ~0UL - 4095, ~0UL - GIB,
-	0xffff888000000000, 0x00007ffffffff000,
+	0, 1, 7, 4095, PAGE, PAGE + 1, 2 * MIB - 1, 2 * MIB, GIB - 1, GIB, GIB + 1, 1UL << 31,
+	1UL << 32, (1UL << 32) - 1, 1UL << 46, 1UL << 47, 1UL << 62, 1UL << 63, ~0UL, ~0UL - 4095,
+	~0UL - GIB, 0xffff888000000000, 0x00007ffffffff000,
 };
 
 static uint64_t hostile(void)
@@ -114,6 +118,16 @@ static uint32_t flags(void)
 static int any_fd(void)
 {
 	return r(16) ? fds[r(FDS)] : -1;
+}
+
+/* A call of the device's, counted if it succeeds. */
+static int call(int fd, unsigned int cmd, void *arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	if (ret >= 0 && _IOC_NR(cmd) < 64)
+		stats->done[_IOC_NR(cmd)]++;
+	return ret;
 }
 
 static void keep_fd(int fd)
@@ -176,8 +190,8 @@ static void ioctl_random(void)
 {
 	static const unsigned int all[] = {
 		Z5M_IOC_VERSION, Z5M_IOC_CREATE, Z5M_IOC_OPEN, Z5M_IOC_DESTROY, Z5M_IOC_LIST,
-		Z5M_IOC_DOMAIN, Z5M_IOC_NODE, Z5M_IOC_INFO, Z5M_IOC_SLOTS, Z5M_IOC_SEAL, Z5M_IOC_NAME,
-		Z5M_IOC_POPULATE, Z5M_IOC_DMABUF,
+		Z5M_IOC_DOMAIN, Z5M_IOC_NODE, Z5M_IOC_INFO, Z5M_IOC_SLOTS, Z5M_IOC_SEAL,
+		Z5M_IOC_NAME, Z5M_IOC_POPULATE, Z5M_IOC_DMABUF,
 	};
 	unsigned int cmd = all[r(sizeof(all) / sizeof(all[0]))], i;
 	uint64_t buf[2048] = { 0 };
@@ -187,11 +201,12 @@ static void ioctl_random(void)
 	for (i = r(3) ? 0 : 16; i > 0; i--)
 		buf[r(16)] = hostile();
 	if (r(4) == 0)
-		cmd = _IOC(_IOC_READ | _IOC_WRITE, Z5M_IOC_MAGIC, _IOC_NR(cmd), r(r(2) ? 256 : 16384));
+		cmd = _IOC(_IOC_READ | _IOC_WRITE, Z5M_IOC_MAGIC, _IOC_NR(cmd),
+			   r(r(2) ? 256 : 16384));
 	/* The reserve is not for any number: reserve_random. */
 	if (r(16) == 0 && _IOC_NR(cmd) != 7)
 		cmd = (cmd & ~0xffU) | (r(256) == 7 ? 8 : r(6));
-	ret = ioctl(fd, cmd, r(12) ? (void *)buf : (void *)hostile());
+	ret = call(fd, cmd, r(12) ? (void *)buf : (void *)hostile());
 	if (ret > 2 && (_IOC_NR(cmd) == 1 || _IOC_NR(cmd) == 2 || _IOC_NR(cmd) == 37))
 		keep_fd(ret);
 }
@@ -208,7 +223,7 @@ static void create_random(void)
 		c.place_id = 0;
 	if (r(3) == 0)
 		name(c.name);
-	keep_fd(ioctl(z5t_dev, Z5M_IOC_CREATE, &c));
+	keep_fd(call(z5t_dev, Z5M_IOC_CREATE, &c));
 }
 
 static void region_random(void)
@@ -221,44 +236,51 @@ static void region_random(void)
 			       .slots = r(4) ? (uintptr_t)slots : hostile() };
 	struct z5m_populate p = { .addr = (uintptr_t)address(), .len = length() };
 	struct z5m_info i = { .after = r(2) ? 0 : hostile() };
+	struct map m = maps[r(MAPS)];
+	struct z5m_seal seal = { .flags = r(16) ? 0 : hostile() };
+	struct z5m_dmabuf dma = { .flags = r(8) ? r(2) : hostile() };
 	struct z5m_node node = { .node = r(8) ? r(3) : hostile(), .flags = r(40) == 0 };
 
 	switch (r(12)) {
 	case 0:
 		name(n.name);
-		ioctl(any_fd(), Z5M_IOC_NAME, &n);
+		call(any_fd(), Z5M_IOC_NAME, &n);
 		break;
 	case 1:
 	case 2:
 		name(o.name);
-		keep_fd(ioctl(z5t_dev, Z5M_IOC_OPEN, &o));
+		keep_fd(call(z5t_dev, Z5M_IOC_OPEN, &o));
 		break;
 	case 3:
 		name(d.name);
-		ioctl(z5t_dev, Z5M_IOC_DESTROY, &d);
+		call(z5t_dev, Z5M_IOC_DESTROY, &d);
 		break;
 	case 4:
-		ioctl(any_fd(), Z5M_IOC_SLOTS, &s);
+		call(any_fd(), Z5M_IOC_SLOTS, &s);
 		break;
 	case 5:
+		call(any_fd(), Z5M_IOC_POPULATE, &p);
+		break;
 	case 6:
-		ioctl(any_fd(), Z5M_IOC_POPULATE, &p);
+		p.addr = (uintptr_t)m.p + r(2) * r(m.len / PAGE + 1) * PAGE;
+		p.len = (uintptr_t)m.p + m.len - p.addr;
+		call(m.fd, Z5M_IOC_POPULATE, &p);
 		break;
 	case 7:
-		ioctl(z5t_dev, Z5M_IOC_LIST, &i);
+		call(z5t_dev, Z5M_IOC_LIST, &i);
 		break;
 	case 8:
 		if (r(4) == 0)
-			z5t_seal(any_fd());
+			call(any_fd(), Z5M_IOC_SEAL, &seal);
 		break;
 	case 9:
-		keep_fd(z5t_dmabuf(any_fd(), r(8) ? r(2) : hostile()));
+		keep_fd(call(any_fd(), Z5M_IOC_DMABUF, &dma));
 		break;
 	case 10:
-		ioctl(z5t_dev, Z5M_IOC_NODE, &node);
+		call(z5t_dev, Z5M_IOC_NODE, &node);
 		break;
 	default:
-		ioctl(any_fd(), Z5M_IOC_INFO, &i);
+		call(any_fd(), Z5M_IOC_INFO, &i);
 	}
 }
 
@@ -268,21 +290,30 @@ static void reserve_random(void)
 
 	if (r(8))
 		return;
-	/* What is asked of a node that exists is near what it had, or nothing would be left for others. */
+	/* Of a node that exists about what it had, or nothing would be left for others. */
 	if (has_node[res.node])
 		res.windows = reserve_of[res.node] ? reserve_of[res.node] - r(2) : r(2);
 	else
 		res.windows = hostile();
-	ioctl(z5t_dev, Z5M_IOC_RESERVE, &res);
+	call(z5t_dev, Z5M_IOC_RESERVE, &res);
 }
 
 static void map_random(void)
 {
-	static const int prots[] = { PROT_READ, RW, RW, RW, PROT_NONE, PROT_WRITE, PROT_EXEC, RW | PROT_EXEC };
+	static const int prots[] = {
+		PROT_READ, RW, RW, RW, PROT_NONE, PROT_WRITE, PROT_EXEC, RW | PROT_EXEC,
+	};
 	int how = MAP_SHARED, fd = r(20) ? any_fd() : z5t_dev;
 	uint64_t len = length(), offset = r(3) ? 0 : r(2) ? r(512) * PAGE : hostile();
 	struct map *m = &maps[r(MAPS)], old = *m;
+	struct z5m_info i = { .after = 0 };
 	char *at = NULL, *p;
+
+	/* Mostly what the region has, in whole or in part. */
+	if (r(4) && !call(fd, Z5M_IOC_INFO, &i)) {
+		offset = r(3) ? 0 : r(i.size / PAGE) * PAGE;
+		len = r(3) ? i.size - offset : r((i.size - offset) / PAGE) * PAGE + PAGE;
+	}
 
 	if (fd == z5t_dev && len > 16 * MIB)
 		len = 16 * MIB;
@@ -300,7 +331,8 @@ static void map_random(void)
 	p = mmap(at, len, prots[r(8)], how, fd, offset);
 	if (p == MAP_FAILED)
 		return;
-	*m = (struct map){ p, len };
+	*m = (struct map){ p, len, fd };
+	stats->maps++;
 	/* What lies in the arena stays until something comes over it. */
 	if (old.p && old.p != p && !in_arena(old.p, old.len))
 		munmap(old.p, old.len);
@@ -314,7 +346,7 @@ static void unmap_random(void)
 	if (!old.len)
 		return;
 	if (r(2)) {
-		*m = (struct map){ NULL, 0 };
+		*m = (struct map){ NULL, 0, -1 };
 		munmap(old.p, old.len);
 		return;
 	}
@@ -327,7 +359,8 @@ static void unmap_random(void)
 static void change_random(void)
 {
 	static const int advices[] = {
-		0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 25, 102, 103,
+		0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 25,
+		102, 103,
 	};
 	struct map m = maps[r(MAPS)];
 	uint64_t from = r(2) ? 0 : r(m.len / PAGE + 1) * PAGE, len = m.len - from;
@@ -347,7 +380,6 @@ static void change_random(void)
 			mremap(m.p + from, r(8) ? len : 0, len, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 		break;
 	case 2:
-		/* Growing may go anywhere, but nothing of ours must shrink into what is the program's. */
 		mremap(m.p + from, len, r(2) ? len + PAGE : len / 2, r(2) * MREMAP_MAYMOVE);
 		break;
 	case 3:
@@ -380,6 +412,7 @@ static void touch_random(void)
 				*p = n;
 			else
 				(void)*p;
+			stats->touched++;
 		}
 	}
 	jump = NULL;
@@ -398,9 +431,9 @@ static void io_random(void)
 	case 1:
 		fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 		if (r(2) || !in_arena(p, sizeof(buf)))
-			calls[15] += pread(fd, buf, local.iov_len, (uintptr_t)p) > 0;
+			stats->other += pread(fd, buf, local.iov_len, (uintptr_t)p) > 0;
 		else
-			calls[15] += pwrite(fd, buf, local.iov_len, (uintptr_t)p) > 0;
+			stats->other += pwrite(fd, buf, local.iov_len, (uintptr_t)p) > 0;
 		close(fd);
 		break;
 	case 2:
@@ -410,7 +443,7 @@ static void io_random(void)
 		if (!pipe2(pfd, O_NONBLOCK | O_CLOEXEC)) {
 			vmsplice(pfd[1], &remote, 1, SPLICE_F_NONBLOCK);
 			if (write(pfd[1], p, local.iov_len) > 0 && in_arena(p, sizeof(buf)))
-				calls[15] += read(pfd[0], p, local.iov_len) > 0;
+				stats->other += read(pfd[0], p, local.iov_len) > 0;
 			close(pfd[0]);
 			close(pfd[1]);
 		}
@@ -420,12 +453,12 @@ static void io_random(void)
 		break;
 	case 5:
 		fstat(fd, &st);
-		calls[15] += ftruncate(fd, hostile()) == 0;
+		stats->other += ftruncate(fd, hostile()) == 0;
 		break;
 	case 6:
 		lseek(fd, hostile(), r(5));
-		calls[15] += read(fd, buf, 16) > 0;
-		calls[15] += write(fd, buf, 16) > 0;
+		stats->other += read(fd, buf, 16) > 0;
+		stats->other += write(fd, buf, 16) > 0;
 		break;
 	case 7:
 		z5t_read_file(r(2) ? "/proc/self/smaps" : "/proc/self/numa_maps", buf, sizeof(buf));
@@ -490,10 +523,8 @@ static void one_call(void)
 		unmap_random, change_random, touch_random, touch_random, io_random, fd_random,
 		fork_random, reserve_random,
 	};
-	unsigned int n = r(sizeof(what) / sizeof(what[0]));
-
-	what[n]();
-	calls[n]++;
+	what[r(sizeof(what) / sizeof(what[0]))]();
+	stats->calls++;
 }
 
 static void *work(void *arg)
@@ -545,6 +576,8 @@ static void fuzz_calls(void)
 	uint32_t got;
 
 	z5t_need_root();
+	stats = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	need(stats != MAP_FAILED);
 	ksft_print_msg("seed %llu\n", (unsigned long long)seed);
 	fflush(stdout);
 	if (z5t_write_file(MAX_GIB, "2"))
@@ -594,6 +627,13 @@ static void fuzz_calls(void)
 				       reserve_of[i]);
 	}
 	check(z5t_odd_refs() <= 0);
+	ksft_print_msg("%lu calls, %lu mappings, %lu touches, %lu other transfers\n", stats->calls,
+		       stats->maps, stats->touched, stats->other);
+	for (i = 0; i < 64; i++) {
+		if (stats->done[i])
+			ksft_print_msg("command %d succeeded %lu times\n", i, stats->done[i]);
+	}
+	check(stats->done[_IOC_NR(Z5M_IOC_CREATE)] && stats->touched, "nothing was done");
 	ksft_print_msg("%d processes ended, %d of them killed\n", died, killed);
 }
 

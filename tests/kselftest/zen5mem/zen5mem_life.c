@@ -54,8 +54,8 @@ static void check_counts(const struct counts *before, const char *what)
 
 	check(z5t_settled(before->used), "%s", what);
 	count(&now);
-	check(!memcmp(&now, before, sizeof(now)), "%s: %llu and %llu bytes, %u and %u regions", what,
-	      (unsigned long long)before->used, (unsigned long long)now.used,
+	check(!memcmp(&now, before, sizeof(now)), "%s: %llu and %llu bytes, %u and %u regions",
+	      what, (unsigned long long)before->used, (unsigned long long)now.used,
 	      before->regions, now.regions);
 }
 
@@ -194,7 +194,8 @@ static void life_kill_create(void)
 		pid = z5t_fork();
 		if (!pid) {
 			for (;;) {
-				int fd = z5t_create(GIB, i & 1 ? Z5M_ORDER_2M : Z5M_ORDER_1G, 0, NULL);
+				unsigned int order = i & 1 ? Z5M_ORDER_2M : Z5M_ORDER_1G;
+				int fd = z5t_create(GIB, order, 0, NULL);
 
 				if (fd >= 0)
 					close(fd);
@@ -468,8 +469,9 @@ static void life_module(void)
 int main(int argc, char **argv)
 {
 	static const struct z5t_test tests[] = {
-		T(life_close), T(life_name), T(life_socket), T(life_kill_create), T(life_kill_fault),
-		T(life_kill_populate), T(life_race_unmap), T(life_destroy_race), T(life_module),
+		T(life_close), T(life_name), T(life_socket), T(life_kill_create),
+		T(life_kill_fault), T(life_kill_populate), T(life_race_unmap),
+		T(life_destroy_race), T(life_module),
 	};
 
 	return z5t_run(argc, argv, tests);

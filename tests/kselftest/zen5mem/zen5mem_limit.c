@@ -19,6 +19,7 @@
 #include "zen5mem_lib.h"
 
 #define RW (PROT_READ | PROT_WRITE)
+#define FILE_MAX "/proc/sys/fs/file-max"
 #define MAX_GIB "/sys/module/zen5mem/parameters/max_gib"
 /* Users that nobody else is. */
 #define ALICE 61234
@@ -412,14 +413,48 @@ static void limit_files(void)
 	check(!z5t_destroy(NAME("files")));
 }
 
+/* The same with the machine's number of files, which stops a caller later than his own. */
+static void limit_system_files(void)
+{
+	int fd, limit, i;
+	unsigned int regions;
+	uint64_t used;
+
+	z5t_need_root();
+	fd = z5t_create(PAGE, 0, 0, NAME("files"));
+	limit = open(FILE_MAX, O_WRONLY);
+	need(fd >= 0 && limit >= 0);
+	/* The number is exact only where it is far above the limit. */
+	for (i = 0; i < 900; i++)
+		open("/dev/null", O_RDONLY);
+	used = z5t_used();
+	regions = z5t_regions();
+	/* Who administers the machine is not bound by it. */
+	need(!drop(CAP_SYS_ADMIN));
+	need(write(limit, "1", 1) == 1);
+	for (i = 0; i < 3; i++) {
+		fails(z5t_create(PAGE, 0, 0, NULL), ENFILE);
+		fails(z5t_create(PAGE, 0, 0, NAME("files2")), ENFILE);
+		fails(z5t_open(NAME("files"), 0), ENFILE);
+		check(mmap(NULL, PAGE, RW, MAP_SHARED, z5t_dev, 0) == MAP_FAILED);
+	}
+	need(pwrite(limit, "100000", 6, 0) == 6);
+	fails(z5t_open(NAME("files2"), 0), ENOENT);
+	check(z5t_info(fd).n_files == 1);
+	check(z5t_used() == used && z5t_regions() == regions);
+	check(!z5t_destroy(NAME("files")));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct z5t_test tests[] = {
 		T(limit_memlock), T(limit_memlock_creator), T(limit_capability), T(limit_max_gib),
 		T(limit_max_gib_threads), T(limit_other_user), T(limit_effective_user),
 		T(limit_user_namespace), T(limit_reserve), T(limit_device), T(limit_files),
+		T(limit_system_files),
 	};
 
 	z5t_guard(MAX_GIB);
+	z5t_guard(FILE_MAX);
 	return z5t_run(argc, argv, tests);
 }

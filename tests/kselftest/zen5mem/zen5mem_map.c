@@ -37,7 +37,8 @@
 /* An address that is aligned to 1 GiB, with room of len behind it. */
 static char *room(uint64_t len)
 {
-	char *p = mmap(NULL, len + GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *p = mmap(NULL, len + GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
 
 	need(p != MAP_FAILED);
 	munmap(p, len + GIB);
@@ -333,7 +334,8 @@ static void refuse(int fd, uint64_t len)
 	fails(munmap(p + PAGE, PAGE), EINVAL);
 	fails(munmap(p + len - PAGE, PAGE), EINVAL);
 	fails(munmap(p + len / 2 + PAGE, len / 2 - PAGE), EINVAL);
-	check(mmap(p + PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
+	q = mmap(p + PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	check(q == MAP_FAILED);
 	check(z5t_differ(p, len, 2 * MIB, SEED) == 0);
 
 	at = room(2 * len);
@@ -394,6 +396,24 @@ static void map_refused_4k(void)
 	check(z5t_differ(p, 16 * PAGE, PAGE, SEED) == 1);
 }
 
+/* Newer kernels move several mappings in one call: not those of a region among them. */
+static void map_mremap_several(void)
+{
+	int fd = z5t_get(4 * PAGE, Z5M_ORDER_4K, NULL);
+	char *at = room(MIB), *to = room(2 * MIB) + MIB;
+
+	need(mmap(at, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+	need(mmap(at + PAGE, 4 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0) == at + PAGE);
+	need(mmap(at + 5 * PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+	     MAP_FAILED);
+	z5t_fill(at + PAGE, 4 * PAGE, PAGE, SEED);
+	fails(mremap(at, 6 * PAGE, 6 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to), 0);
+	check(z5t_try_read(at + PAGE) == 0 && z5t_differ(at + PAGE, 4 * PAGE, PAGE, SEED) == 0);
+	fails(mremap(at + PAGE, 5 * PAGE, 5 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to), 0);
+	check(z5t_try_read(at + PAGE) == 0 && z5t_differ(at + PAGE, 4 * PAGE, PAGE, SEED) == 0);
+	check(z5t_info(fd).n_maps == 1);
+}
+
 /* O_RDONLY of the device: what is mapped of it cannot be written. */
 static void map_device_readonly(void)
 {
@@ -417,11 +437,13 @@ static void map_madvise(void)
 		int advice;
 	} refused[] = {
 		{ "DONTNEED", MADV_DONTNEED }, { "FREE", MADV_FREE }, { "COLD", MADV_COLD },
-		{ "PAGEOUT", MADV_PAGEOUT }, { "COLLAPSE", MADV_COLLAPSE }, { "DODUMP", MADV_DODUMP },
+		{ "PAGEOUT", MADV_PAGEOUT }, { "COLLAPSE", MADV_COLLAPSE },
+		{ "DODUMP", MADV_DODUMP },
 		{ "POPULATE_READ", MADV_POPULATE_READ }, { "POPULATE_WRITE", MADV_POPULATE_WRITE },
 		{ "GUARD_INSTALL", MADV_GUARD_INSTALL }, { "REMOVE", MADV_REMOVE },
 	}, harmless[] = {
-		{ "NORMAL", MADV_NORMAL }, { "RANDOM", MADV_RANDOM }, { "SEQUENTIAL", MADV_SEQUENTIAL },
+		{ "NORMAL", MADV_NORMAL }, { "RANDOM", MADV_RANDOM },
+		{ "SEQUENTIAL", MADV_SEQUENTIAL },
 		{ "WILLNEED", MADV_WILLNEED }, { "NOHUGEPAGE", MADV_NOHUGEPAGE },
 		{ "HUGEPAGE", MADV_HUGEPAGE }, { "MERGEABLE", MADV_MERGEABLE },
 		{ "UNMERGEABLE", MADV_UNMERGEABLE }, { "DONTDUMP", MADV_DONTDUMP },
@@ -600,7 +622,8 @@ static void map_smaps(void)
 	need(text);
 	z5t_fill(p, GIB, 2 * MIB, SEED);
 	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		check(!z5t_read_file(files[i], text, 4 * MIB) || !z5t_exists(files[i]), "%s", files[i]);
+		check(!z5t_read_file(files[i], text, 4 * MIB) || !z5t_exists(files[i]), "%s",
+		      files[i]);
 		check(z5t_touch(p + 8, GIB - 8, 2 * MIB, 1) <= 1, "after %s", files[i]);
 		check(z5t_touch(p + 8, GIB - 8, 2 * MIB, 1) == 0, "after %s", files[i]);
 	}
@@ -662,7 +685,8 @@ static void map_device(void)
 	z5t_dev = open(Z5M_DEVICE, O_RDWR);
 	munmap(q, PAGE);
 	check(z5t_regions() == regions + 1);
-	check(mmap(NULL, 1UL << 46, RW, MAP_SHARED, z5t_dev, 0) == MAP_FAILED, "more than there is");
+	check(mmap(NULL, 1UL << 46, RW, MAP_SHARED, z5t_dev, 0) == MAP_FAILED,
+	      "more than there is");
 	check(p[0] == 1);
 }
 
@@ -671,9 +695,10 @@ int main(int argc, char **argv)
 	static const struct z5t_test tests[] = {
 		T(map_fault_1g), T(map_fault_2g), T(map_fault_2m), T(map_fault_4k), T(map_populate),
 		T(map_thp_switch), T(map_thp_disabled), T(map_offset), T(map_fixed_twice),
-		T(map_refused_1g), T(map_refused_2m), T(map_refused_4k), T(map_device_readonly),
-		T(map_madvise), T(map_fork), T(map_core), T(map_proc_mem), T(map_ptrace), T(map_smaps),
-		T(map_device),
+		T(map_refused_1g), T(map_refused_2m), T(map_refused_4k), T(map_mremap_several),
+		T(map_device_readonly),
+		T(map_madvise), T(map_fork), T(map_core), T(map_proc_mem), T(map_ptrace),
+		T(map_smaps), T(map_device),
 	};
 
 	/* map_fork runs this program in a child. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Input and output with a mapping as the buffer. What copies works; what would take references of the
- * pages fails with EFAULT, and no page's reference count is another one afterwards.
+ * Input and output with a mapping as the buffer. What copies works; what would take references of
+ * the pages fails with EFAULT, and no page's reference count is another one afterwards.
  * A block device for O_DIRECT is the first argument or ZEN5MEM_BLK: its beginning is overwritten.
  */
 #define _GNU_SOURCE
@@ -224,7 +224,7 @@ static void splice_from(struct buffer *b)
 	iov.iov_base = b->p + b->len - 2 * PAGE;
 	fails(vmsplice(pfd[1], &iov, 1, 0), EFAULT);
 	counts_right("vmsplice");
-	/* The other way round it is a copy into user memory, so it is only the content that counts. */
+	/* The other way round it is a copy into user memory: it is the content that counts. */
 	check(write(pfd[1], "x", 1) == 1);
 	iov.iov_base = b->p + 2 * MIB;
 	iov.iov_len = 1;

@@ -71,7 +71,7 @@ static uint64_t free_bytes(int node)
 	return at ? strtoull(at + 8, NULL, 10) * KIB : 0;
 }
 
-/* All that INFO, SLOTS and CREATE say of a region must be one story; gives the bytes on the node. */
+/* INFO, SLOTS and CREATE must tell the same of a region; gives the bytes on the node. */
 static uint64_t consistent(int fd, const struct z5m_create *c, int node)
 {
 	struct z5m_info i = z5t_info(fd);
@@ -118,7 +118,8 @@ static void on_node(uint32_t place, uint32_t id, int node)
 
 	for (k = 0; k < 3; k++) {
 		count(&before);
-		fd = z5t_create_at(place, id, what[k].size, what[k].order, Z5M_CREATE_STRICT, NULL, &c);
+		fd = z5t_create_at(place, id, what[k].size, what[k].order, Z5M_CREATE_STRICT, NULL,
+				   &c);
 		if (fd < 0) {
 			check(errno == ENOMEM);
 			ksft_print_msg("node %d: nothing of order %u\n", node, what[k].order);
@@ -201,7 +202,7 @@ static void place_exhausted(void)
 	fails(z5t_create_at(Z5M_PLACE_NODE, node, 2 * GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT,
 			    NULL, NULL), ENOMEM);
 
-	/* Best effort: less than a window is 2 MiB pages in any case; a whole one may be smaller pages. */
+	/* Best effort: less than a window is of smaller pages in any case, a whole one may be. */
 	fd = z5t_create_at(Z5M_PLACE_NODE, node, 16 * MIB, Z5M_ORDER_1G, 0, NULL, &c);
 	if (fd >= 0) {
 		check(c.n_windows == 0 && c.min_order < Z5M_ORDER_1G);
@@ -331,7 +332,8 @@ static void place_reserve(void)
 	reserve_is(node, 0, 0);
 	need(!z5t_reserve(node, was, 0, &got));
 	if (got != was)
-		ksft_print_msg("node %d: %u windows in the reserve, not %u again\n", node, got, was);
+		ksft_print_msg("node %d: %u windows in the reserve, not %u again\n", node, got,
+			       was);
 	reserve_is(node, got, 0);
 }
 
@@ -435,7 +437,8 @@ static void place_fragmented(void)
 		close(fd);
 	}
 	ksft_print_msg("a window: %s\n", fd >= 0 ? "there was one" : "none left");
-	fd = z5t_create_at(Z5M_PLACE_NODE, node, 64 * MIB, Z5M_ORDER_2M, Z5M_CREATE_STRICT, NULL, &c);
+	fd = z5t_create_at(Z5M_PLACE_NODE, node, 64 * MIB, Z5M_ORDER_2M, Z5M_CREATE_STRICT, NULL,
+			   &c);
 	if (check(fd >= 0 || errno == ENOMEM) && fd >= 0) {
 		check(c.min_order == Z5M_ORDER_2M && consistent(fd, &c, node) == 64 * MIB);
 		close(fd);
@@ -454,8 +457,8 @@ static void place_fragmented(void)
 		fd = z5t_create_at(Z5M_PLACE_NODE, node, GIB, Z5M_ORDER_1G, 0, NULL, &c);
 		if (check(fd >= 0, "best effort")) {
 			check(consistent(fd, &c, node) == GIB);
-			ksft_print_msg("1 GiB: %u windows, the smallest are of order %u\n", c.n_windows,
-				       c.min_order);
+			ksft_print_msg("1 GiB: %u windows, the smallest are of order %u\n",
+				       c.n_windows, c.min_order);
 			close(fd);
 		}
 	}

@@ -79,7 +79,8 @@ static void attack_map(char *p, uint64_t len, const char *what)
 	check(z5t_try_write(p, 1) == SIGSEGV, "%s: a store after mprotect", what);
 	check(pwrite(mem, buf, sizeof(buf), (uintptr_t)p) <= 0, "%s: /proc/self/mem", what);
 	check(pwrite(mem, buf, 8, (uintptr_t)p + len - 8) <= 0, "%s: /proc/self/mem", what);
-	check(process_vm_writev(getpid(), &local, 1, &remote, 1, 0) <= 0, "%s: process_vm_writev", what);
+	check(process_vm_writev(getpid(), &local, 1, &remote, 1, 0) <= 0,
+	      "%s: process_vm_writev", what);
 	fails(read(zero, p, PAGE), EFAULT);
 	check(write(pfd[1], buf, 8) == 8);
 	fails(read(pfd[0], p, 8), EFAULT);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Threads that create, map, fill, name, seal and destroy, and read each other's regions, for the
- * seconds that the first argument says (60). Every region holds a pattern made of its number, so that
- * whoever opens it can tell whether the memory is the right one.
+ * seconds that the first argument says (60). Every region holds a pattern made of its number, so
+ * that whoever opens it can tell whether the memory is the right one.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -56,7 +56,8 @@ static int create(struct worker *w, uint64_t *size)
 		flags |= Z5M_CREATE_STRICT;
 	}
 	if (r >> 24 & 1)
-		fd = z5t_create_at(Z5M_PLACE_CCD, (r >> 32) % n_domains, *size, order, flags, NULL, &c);
+		fd = z5t_create_at(Z5M_PLACE_CCD, (r >> 32) % n_domains, *size, order, flags, NULL,
+				   &c);
 	else
 		fd = z5t_create_at(Z5M_PLACE_ANY, 0, *size, order, flags, NULL, &c);
 	if (fd < 0) {
@@ -87,7 +88,8 @@ static void look(struct worker *w)
 	i = z5t_info(fd);
 	check(i.flags & Z5M_REGION_SEALED, "it was sealed before it was named");
 	p = z5t_map(fd, i.size, PROT_READ, 0);
-	check(z5t_differ(p, i.size, STEP(i.size), i.id) == 0, "region %llu", (unsigned long long)i.id);
+	check(z5t_differ(p, i.size, STEP(i.size), i.id) == 0, "region %llu",
+	      (unsigned long long)i.id);
 	munmap(p, i.size);
 	close(fd);
 	w->opened++;
