@@ -285,7 +285,7 @@ DKMS       ?= dkms
 DKMS_ROOT  ?= $(DESTDIR)
 DKMS_MOD   := -m zen5mem -v $(VERSION)
 DKMS_SRC    = $(DKMS_ROOT)/usr/src/zen5mem-$(VERSION)
-DKMS_FILES  = $(shell find kmod include/uapi -name '*.mod.c' -o -path kmod/compat/config.h -o \
+DKMS_FILES  = $(shell find kmod include/uapi -path kmod/mock -prune -o -name '*.mod.c' -o -path kmod/compat/config.h -o \
 	\( -name '*.[ch]' -o -name '*.sh' -o -name Kbuild \) -print) dkms.conf LICENSES/GPL-2.0.txt LICENSES/Linux-syscall-note
 
 dkms-install:
