@@ -18,7 +18,7 @@ KDIR    ?= /lib/modules/$(shell uname -r)/build
 
 # What apt-get is asked for when it is missing.
 BUILD_PKGS := gcc make pkg-config libc6-dev libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev
-KMOD_PKGS  := gcc make linux-headers-amd64 dwarves kmod
+KMOD_PKGS  := gcc make dwarves kmod $(if $(wildcard /lib/modules/*/build/Makefile),,linux-headers-amd64)
 VM_PKGS    := qemu-system-x86 busybox-static cpio debootstrap
 CHECK_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) $(VM_PKGS) perl clang libclang-rt-dev valgrind xz-utils dkms
 STYLE_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) cppcheck clang git perl python3-minimal shellcheck groff sparse
