@@ -203,24 +203,17 @@ static void rules_test_create_any(struct kunit *test)
 	}
 }
 
-/* Fields that go out come in as zeros, so that a later version can give them a meaning. */
-static void rules_test_create_reserved(struct kunit *test)
+/* Fields that go out may come in as anything: a structure is used again. */
+static void rules_test_create_again(struct kunit *test)
 {
-	const struct z5m_create good = { .size = GIB, .page_order = Z5M_ORDER_1G, .name = "model" };
-	struct z5m_create c;
+	const struct z5m_create good = {
+		.size = GIB, .page_order = Z5M_ORDER_1G, .name = "model",
+		.id = 7, .min_order = 9, .n_windows = 3,
+	};
+	struct z5m_create c = good;
 
-	c = good;
 	KUNIT_EXPECT_EQ(test, z5m_rules_create(&c), 0);
 	KUNIT_EXPECT_STREQ(test, c.name, "model");
-	c = good;
-	c.id = 1;
-	KUNIT_EXPECT_EQ(test, z5m_rules_create(&c), -EINVAL);
-	c = good;
-	c.min_order = 1;
-	KUNIT_EXPECT_EQ(test, z5m_rules_create(&c), -EINVAL);
-	c = good;
-	c.n_windows = 1;
-	KUNIT_EXPECT_EQ(test, z5m_rules_create(&c), -EINVAL);
 	c = good;
 	c.name[0] = '/';
 	KUNIT_EXPECT_EQ(test, z5m_rules_create(&c), -EINVAL);
@@ -316,7 +309,7 @@ static struct kunit_case rules_test_list[] = {
 	KUNIT_CASE(rules_test_create),
 	KUNIT_CASE(rules_test_create_flags),
 	KUNIT_CASE(rules_test_create_any),
-	KUNIT_CASE(rules_test_create_reserved),
+	KUNIT_CASE(rules_test_create_again),
 	KUNIT_CASE(rules_test_orders),
 	KUNIT_CASE(rules_test_slots),
 	KUNIT_CASE(rules_test_limit),
