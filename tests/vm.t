@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 use File::Path qw(make_path);
+use List::Util qw(sum0);
 use Time::HiRes qw(time);
 
 my @kernels = split ' ', $ENV{VM_KERNELS} // '6.1 6.12';
@@ -18,17 +19,18 @@ my @all = map { "zen5mem_$_" } qw(abi map pin life seal limit zero place hotplug
 
 # Memory is in GiB. kernels: the guest is for these only.
 my @guests = (
-	{ name => 'two nodes', nodes => 2, memory => 10, params => 'reserve_gib=0,2', tests => \@all },
-	{ name => 'one node', nodes => 1, memory => 6, tests => \@all },
-	{ name => 'init_on_alloc=1', nodes => 1, memory => 5, append => 'init_on_alloc=1', tests => ['zen5mem_zero'] },
+	{ name => 'two nodes', nodes => 2, memory => 10, params => 'reserve_gib=0,1', tests => \@all },
+	{ name => 'one node', nodes => 1, memory => 8, params => 'reserve_gib=2', tests => \@all },
+	{ name => 'init_on_alloc=1', nodes => 1, memory => 8, append => 'init_on_alloc=1', params => 'reserve_gib=1',
+		tests => ['zen5mem_zero'] },
 	# most of the memory in ZONE_MOVABLE
 	{ name => 'kernelcore=1G', nodes => 2, memory => 10, append => 'kernelcore=1G', tests => ['movable', 'zen5mem_abi'],
 		add => ["$b/zen5-mem"] },
 	{ name => 'stress', nodes => 2, memory => 10, params => 'reserve_gib=1,2',
 		tests => ["zen5mem_stress $seconds", "zen5mem_fuzz " . 2 * $seconds . " $seed"] },
-	{ name => 'resident', nodes => 1, memory => 6, params => 'reserve_gib=1', tests => ['resident'],
+	{ name => 'resident', nodes => 1, memory => 8, params => 'reserve_gib=1', tests => ['resident'],
 		add => ["$b/zen5-run", "$b/zen5-mem", 'tests/models/zen5-tiny.gguf'] },
-	{ name => 'faults', nodes => 1, memory => 5, kernels => 'debug',
+	{ name => 'faults', nodes => 1, memory => 6, params => 'reserve_gib=1', kernels => 'debug',
 		tests => ['kunit:zen5mem_kunit', 'zen5mem_faultinject'] },
 );
 
@@ -37,6 +39,13 @@ my $count = 0;
 sub line {
 	my ($not, $text) = @_;
 	printf "%sok %d %s\n", $not ? 'not ' : '', ++$count, $text;
+}
+
+sub slurp {
+	my ($path) = @_;
+	open my $f, '<', $path or die "$path: $!\n";
+	local $/;
+	return scalar <$f>;
 }
 
 # 0, or why not in one line; 4 is the status of what cannot be had here.
@@ -121,6 +130,13 @@ for my $kernel (@kernels) {
 	}
 }
 
+# What the guests may have of this machine's memory: a test that takes all of its guest's takes it here too.
+my ($free) = map { /^MemAvailable:\s+(\d+)/ ? $1 / (1 << 20) - 1 : () } split /\n/, slurp('/proc/meminfo');
+for my $guest (map { $_->{guest} } @runs) {
+	next if $guest->{memory} <= $free;
+	line(0, "# SKIP $guest->{name}: $guest->{memory} GiB wanted, " . int($free) . ' free') if !$guest->{skipped}++;
+}
+@runs = grep { !$_->{guest}{skipped} } @runs;
 # Shown in the order of the table, however they end.
 my @waiting = @runs;
 my %running;
@@ -128,6 +144,8 @@ $SIG{INT} = $SIG{TERM} = sub { kill TERM => keys %running; exit 1; };
 my $shown = 0;
 while ($shown < @runs) {
 	while (@waiting && keys %running < $jobs) {
+		my $taken = sum0(map { $_->{guest}{memory} } values %running);
+		last if $taken && $taken + $waiting[0]{guest}{memory} > $free;
 		my $run = shift @waiting;
 		start($run);
 		$running{$run->{pid}} = $run;
