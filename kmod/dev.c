@@ -76,11 +76,16 @@ static int z5m_dev_create(struct file *file, union z5m_arg *arg, struct file **o
 
 	if (IS_ERR(r))
 		return PTR_ERR(r);
+	kref_get(&r->ref);
 	*opened = z5m_region_file(r, O_RDWR);
+	/* Its maker would not know that it is there. */
+	if (IS_ERR(*opened))
+		z5m_region_unname(r);
+	z5m_region_put(r);
 	return PTR_ERR_OR_ZERO(*opened);
 }
 
-/* Its maker would not know that it is there. */
+/* The same where only the answer did not arrive. */
 static void z5m_dev_create_undo(struct file *opened)
 {
 	z5m_region_unname(opened->private_data);
@@ -142,7 +147,7 @@ static int z5m_dev_reserve(struct file *file, union z5m_arg *arg, struct file **
 {
 	struct z5m_reserve *v = &arg->reserve;
 
-	if (v->flags & ~Z5M_CREATE_MOVABLE || v->got)
+	if (v->flags & ~Z5M_CREATE_MOVABLE)
 		return -EINVAL;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
@@ -179,7 +184,7 @@ static int z5m_file_slots(struct file *file, union z5m_arg *arg, struct file **o
 	struct z5m_slot __user *to = u64_to_user_ptr(v->slots);
 	u32 i;
 
-	if (v->reserved || v->total)
+	if (v->reserved)
 		return -EINVAL;
 	v->total = r->n_slots;
 	v->count = v->first < r->n_slots ? min(v->count, r->n_slots - v->first) : 0;

@@ -277,21 +277,22 @@ static unsigned int z5m_map_entry_order(struct mm_struct *mm, unsigned long addr
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
 	p4d_t *p4d;
-	pud_t *pud;
-	pmd_t *pmd;
+	pud_t pud;
+	pmd_t pmd;
 
 	if (pgd_none(*pgd))
 		return 0;
 	p4d = p4d_offset(pgd, addr);
 	if (p4d_none(*p4d))
 		return 0;
-	pud = pud_offset(p4d, addr);
-	if (pud_none(*pud))
+	/* Copies: a reader of smaps may drop a large entry between two looks. */
+	pud = READ_ONCE(*pud_offset(p4d, addr));
+	if (!pud_present(pud))
 		return 0;
-	if (pud_leaf(*pud))
+	if (pud_leaf(pud))
 		return Z5M_ORDER_1G;
-	pmd = pmd_offset(pud, addr);
-	return !pmd_none(*pmd) && pmd_leaf(*pmd) ? Z5M_ORDER_2M : 0;
+	pmd = READ_ONCE(*pmd_offset(&pud, addr));
+	return pmd_present(pmd) && pmd_leaf(pmd) ? Z5M_ORDER_2M : 0;
 }
 
 /* [addr, end) of mappings of r, as far as mmap_lock is kept; *addr is where to go on. */

@@ -46,7 +46,7 @@ int z5m_rules_create(struct z5m_create *c)
 		return -EINVAL;
 	if (c->place > Z5M_PLACE_NODE || (c->place == Z5M_PLACE_ANY && c->place_id))
 		return -EINVAL;
-	if (c->id || c->min_order || c->n_windows || z5m_rules_optional_name(c->name))
+	if (z5m_rules_optional_name(c->name))
 		return -EINVAL;
 	if (c->place == Z5M_PLACE_ANY)
 		c->flags |= Z5M_CREATE_OTHER_NODES;

@@ -47,10 +47,10 @@
  * be told from mremap(2), which would lose the mapping.
  *   mprotect       EACCES, unless it changes nothing: what a mapping may do is decided by mmap
  *   munmap         EINVAL for a part that would cut a page of the region
- *   mremap         EINVAL or EFAULT
+ *   mremap         EINVAL or EFAULT; it may shrink by whole pages, as munmap does
  *   fork           the child shares the mapping
  *   MAP_POPULATE, mlock: accepted, no effect; Z5M_IOC_POPULATE does it
- *   madvise        EINVAL for what would drop, free or move pages
+ *   madvise        an error for what would drop, free or move pages
  * The first touch of each page is one minor fault; none after Z5M_IOC_POPULATE. (On kernels since
  * 6.12 a reader of /proc/PID/smaps or numa_maps drops 1 GiB entries: the next touch is a fault
  * again.)
@@ -64,7 +64,7 @@
  * The size is part of the ioctl's number, and structures grow at the end. An older kernel takes a
  * longer structure if all that it does not know is zero (else E2BIG), and writes zeros behind what
  * it knows; a newer kernel takes a shorter one as if the rest were zero. Unknown flags and
- * non-zero reserved fields are EINVAL.
+ * non-zero reserved fields are EINVAL; what fields marked out hold before the call is ignored.
  *
  * ERRORS common to all: ENOTTY unknown command; EFAULT bad pointer; EINVAL a field out of range, an
  * unknown flag or a reserved field; EINTR a signal came that kills the caller.
@@ -170,7 +170,7 @@ struct z5m_info {
 	__u64 bytes_1g, bytes_2m, bytes_4k;	/* got; their sum is size */
 	__u64 bytes_off_node;	/* on another node than asked for */
 	__u32 uid;		/* owner, as the caller's user namespace sees it */
-	__u32 n_files;		/* descriptors (with duplicates: descriptions) */
+	__u32 n_files;		/* open files; a mapping keeps its own after close(2) */
 	__u32 n_maps;		/* mappings */
 	__u32 n_writable;	/* of them writable, with dma-bufs that may be written */
 	__u64 created_ns;	/* CLOCK_BOOTTIME */
