@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of zen5-mem: what regions there are (mem_list.c), who has them (mem_users.c), and changes (mem_change.c). */
+/* The parts of zen5-mem: what regions there are (mem_list.c), who has them (mem_users.c), changes (mem_change.c). */
 #ifndef TOOLS_MEM_H
 #define TOOLS_MEM_H
 

@@ -24,7 +24,7 @@ flat() { tr -d ' \n' <"$1"; }
 # answer NAME OPTIONS...: the tokens of a fixed question into NAME.tokens
 answer() {
 	a=$1; shift
-	zen5-run "$model" --temp 0 -n 24 -p 'Once upon a time' --json --explain "$@" >"$a.json" 2>"$a.err" ||
+	zen5-run "$model" -t 2 --temp 0 -n 8 -p 'Once upon a time' --json --explain "$@" >"$a.json" 2>"$a.err" ||
 		{ cat "$a.err"; return 1; }
 	flat "$a.json" | sed -n 's/.*[{,]"tokens":\(\[[^]]*\]\).*/\1/p' >"$a.tokens"
 	test -s "$a.tokens"
@@ -97,7 +97,7 @@ for i in 1 2 3 4; do answer "race$i" --resident & done; wait
 for i in 1 2 3 4; do ok "four at once, the first to be had, the same tokens: $i" same "race$i"; done
 ok 'they left one region' is "$(named)" "$region"
 
-zen5-run "$model" --temp 0 -n 400 --ignore-eos -p Once --resident >/tmp/long 2>&1 &
+zen5-run "$model" -t 2 --temp 0 -n 400 --ignore-eos -p Once --resident >/tmp/long 2>&1 &
 for _ in 1 2 3 4 5 6 7 8 9 10; do
 	zen5-mem list | grep -q 'used by zen5-run' && break
 	sleep 1
@@ -127,7 +127,7 @@ ok 'all destroyed' forget
 # ---- kill ----
 
 for delay in 0 50000 100000 150000 200000 300000 400000 500000 700000 1000000; do
-	zen5-run "$model" -n 1 -p Once --resident=killed >/dev/null 2>&1 &
+	zen5-run "$model" -t 2 -n 1 -p Once --resident=killed >/dev/null 2>&1 &
 	usleep $delay
 	kill -9 $! 2>/dev/null
 	wait $! 2>/dev/null
@@ -144,16 +144,16 @@ ok 'and nothing at the end' empty
 
 ok 'create' says 0 '^scratch: region [0-9]*, 1.00 GiB: 1 x 1 GiB$' zen5-mem create scratch 1g
 ok 'info says where from' says 0 '^  slot 0: 1 x 1 GiB, node 0, from the reserve$' zen5-mem info scratch
-ok 'info --json' says 0 '^  "bytes_1g": 1073741824,$' zen5-mem info scratch --json
+ok 'info --json' says 0 '^ *"bytes_1g": 1073741824,$' zen5-mem info scratch --json
 ok 'the name is taken' says 1 '^zen5-mem: scratch: the name is taken$' zen5-mem create scratch 4k --order 4k
-ok 'create from a file' says 0 '^  "sealed": true,$' zen5-mem create file --from "$model" --seal --json
+ok 'create from a file' says 0 '^ *"sealed": true,$' zen5-mem create file --from "$model" --seal --json
 ok 'create near a domain' says 0 '1 x 2 MiB$' zen5-mem create ccd 2m --order 2m --ccd 0 --strict
 ok 'no such domain' says 1 'no L3 domain 99' zen5-mem create x 2m --ccd 99
 ok 'no such node' says 1 'no node 99' zen5-mem create x 2m --node 99
 ok 'more than there may be' says 1 'max_gib\|finds no memory' zen5-mem create x 1000g --strict
 ok 'list' says 0 'reserve of 1 GiB pages: 0 free, 1 used' zen5-mem list
-ok 'list --json' says 0 '^   "reserve_used": 1,$' zen5-mem list --json
-ok 'wait for what is there' says 0 '' zen5-mem wait file --timeout 0
+ok 'list --json' says 0 '^ *"reserve_used": 1,$' zen5-mem list --json
+ok 'wait for what is there' zen5-mem wait file --timeout 0
 ok 'wait for what is not sealed' says 2 'scratch: is there and not sealed' zen5-mem wait scratch --timeout 0.5
 (sleep 2; zen5-mem create later 4k --order 4k --seal >/dev/null) &
 ok 'wait for what comes' says 0 '"name": "later"' zen5-mem wait later --timeout 60 --json
@@ -161,7 +161,7 @@ wait
 ok 'destroy, one of which is not there' says 1 '^zen5-mem: nothing: no region' zen5-mem destroy later nothing ccd
 ok 'destroy --json' says 0 '"file"' zen5-mem destroy scratch file --json
 ok 'nothing is left' is "$(named)" ''
-ok 'reserve' says 0 '^node 0: 2 pages of 1 GiB in the reserve$' zen5-mem reserve 2@0
+ok 'reserve' says 0 '^node 0: 1 page of 1 GiB in the reserve$' zen5-mem reserve 1@0
 ok 'reserve --json' says 0 '"reserve": 1' zen5-mem reserve 1 --json
 ok 'more than there is' says 1 'fewer than asked\|max_gib' zen5-mem reserve 100
 ok 'none' says 0 '^node 0: 0 pages' zen5-mem reserve 0
@@ -178,18 +178,18 @@ ok 'and without the group' says 1 'is for the group zen5mem (usermod -aG zen5mem
 chown 0:100 /dev/zen5mem
 ok 'a user of the group' says 0 '^no regions' as_user 'zen5-mem list'
 ok "root's region" answer root --resident
-ok 'a user attaches to it' says 0 "attached to resident region" as_user "zen5-run $model -n 2 -p Once --temp 0 --resident"
+ok 'a user attaches to it' says 0 "attached to resident region" as_user "zen5-run $model -t 2 -n 2 -p Once --temp 0 --resident"
 ok 'and cannot destroy it' says 1 "is another user's" as_user "zen5-mem destroy $(named)"
 ok 'it is destroyed' forget
-ok "the user's region" says 0 'left resident as own' as_user "zen5-run $model -n 2 -p Once --temp 0 --resident=own"
+ok "the user's region" says 0 'left resident as own' as_user "zen5-run $model -t 2 -n 2 -p Once --temp 0 --resident=own"
 ok 'he attaches to it' says 0 'attached to resident region own' as_user \
-	"zen5-run $model -n 2 -p Once --temp 0 --resident=own"
-ok 'root does not' says 0 'region own belongs to user 1000' zen5-run "$model" -n 2 -p Once --temp 0 --resident=own
+	"zen5-run $model -t 2 -n 2 -p Once --temp 0 --resident=own"
+ok 'root does not' says 0 'region own belongs to user 1000' zen5-run "$model" -t 2 -n 2 -p Once --temp 0 --resident=own
 ok 'the user destroys it' as_user 'zen5-mem destroy own'
 ok 'a limit on locked memory' says 0 'zen5mem: needs .* locked, the limit is 1.0 MiB (ulimit -l' \
-	as_user "ulimit -l 1024; zen5-run $model -n 2 -p Once --temp 0 --explain"
+	as_user "ulimit -l 1024; zen5-run $model -t 2 -n 2 -p Once --temp 0 --explain"
 ok 'stops no answer' says 0 'do not stay in memory: needs .* locked, the limit is' \
-	as_user "ulimit -l 1024; zen5-run $model -n 2 -p Once --temp 0 --resident"
+	as_user "ulimit -l 1024; zen5-run $model -t 2 -n 2 -p Once --temp 0 --resident"
 ok 'the reserve is not for users' says 1 'only root' as_user 'zen5-mem reserve 1'
 ok 'all is given back' empty
 
