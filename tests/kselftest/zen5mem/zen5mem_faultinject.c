@@ -56,16 +56,17 @@ static void arm(unsigned int nth)
 	need(pwrite(nth_fd, text, len, 0) == len);
 }
 
-/* Whether the fault came. */
+/* Whether the fault came. One that did not may strike here, where user memory is copied. */
 static int disarm(void)
 {
 	char text[16] = "";
-	int err = errno;
+	int err = errno, hit;
 
-	need(pread(nth_fd, text, sizeof(text) - 1, 0) > 0);
-	need(pwrite(nth_fd, "0", 1, 0) == 1);
+	hit = pread(nth_fd, text, sizeof(text) - 1, 0) > 0 && atoi(text) == 0;
+	if (pwrite(nth_fd, "0", 1, 0) != 1)
+		need(pwrite(nth_fd, "0", 1, 0) == 1);
 	errno = err;
-	return atoi(text) == 0;
+	return hit;
 }
 
 /*
