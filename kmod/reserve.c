@@ -174,6 +174,8 @@ static int z5m_reserve_spread(unsigned int windows)
 	int nid, ret;
 
 	for_each_node_state(nid, N_MEMORY) {
+		if (!nodes)	/* memory that came meanwhile */
+			break;
 		ret = z5m_reserve_set(nid, DIV_ROUND_UP(left, nodes), false, &got);
 		if (ret)
 			return ret;
