@@ -32,11 +32,17 @@ static int z5m_l3s_state;
 /* A machine that says nothing about its L3: one domain a node. */
 #define Z5M_KEY_OF_NODE	BIT_ULL(63)
 
+/* The feature bit is not asked for: some virtual machines have the leaf and not the bit. */
 static unsigned int z5m_l3_leaf(void)
 {
-	if (cpuid_eax(0x80000000) >= 0x8000001d && boot_cpu_has(X86_FEATURE_TOPOEXT))
-		return 0x8000001d;
-	return boot_cpu_data.x86_vendor == X86_VENDOR_INTEL && cpuid_eax(0) >= 4 ? 4 : 0;
+	switch (boot_cpu_data.x86_vendor) {
+	case X86_VENDOR_AMD:
+	case X86_VENDOR_HYGON:
+		return cpuid_eax(0x80000000) >= 0x8000001d ? 0x8000001d : 0;
+	case X86_VENDOR_INTEL:
+		return cpuid_eax(0) >= 4 ? 4 : 0;
+	}
+	return 0;
 }
 
 static u32 z5m_l3_apic_id(void)

@@ -598,7 +598,7 @@ static void abi_domains(void)
 			snprintf(path, sizeof(path), CPU_DIR "/cpu%u/node%d", cpu, d.node);
 			check(z5t_exists(path) || !z5t_exists(NODE_DIR), "%s", path);
 			snprintf(path, sizeof(path), CPU_DIR "/cpu%u/cache/index3/size", cpu);
-			if (d.l3_bytes && !z5t_read_file(path, text, sizeof(text)))
+			if (!z5t_read_file(path, text, sizeof(text)))
 				check(strtoull(text, NULL, 10) * KIB == d.l3_bytes, "%s: %s, %llu",
 				      path, text, (unsigned long long)d.l3_bytes);
 			snprintf(path, sizeof(path), CPU_DIR "/cpu%u/cache/index3/shared_cpu_list",
