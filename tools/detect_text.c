@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <mem/device.h>
 
 #include "common.h"
 
@@ -106,7 +109,37 @@ static void text_counters(const struct machine *m)
 	printf(", amd_df %s; perf_event_paranoid %d\n", s->df ? "yes" : "no", s->paranoid);
 	printf("resctrl:    %s%s\n", s->resctrl_mounted ? "mounted" : s->resctrl ? "not mounted" : "no",
 	       s->l3_monitoring & (Z5_CQM_TOTAL | Z5_CQM_LOCAL) ? ", L3 bandwidth (MBM)" : "");
-	printf("zen5mem:    %s\n", m->mem.device ? "/dev/zen5mem" : "no");
+}
+
+/* Of this machine's module more can be told than of a recorded one's. */
+static void text_device(const struct machine *m)
+{
+	unsigned int reserve = 0, used = 0;
+	struct z5m_version v;
+	char a[32], b[32];
+	char why[256];
+	int dev;
+
+	printf("zen5mem:    %s", m->mem.device ? Z5M_DEVICE : "no");
+	if (m->mem.device && !*m->root) {
+		dev = z5_dev_open(&v, why, sizeof(why));
+		if (dev < 0)
+			printf(": %s", why);
+		for (uint32_t n = 0; dev >= 0 && n < v.n_nodes; n++) {
+			struct z5m_node node = { .node = n };
+
+			if (z5_dev_ioctl(dev, Z5M_IOC_NODE, &node) < 0)
+				continue;
+			reserve += node.reserve;
+			used += node.reserve_used;
+		}
+		if (dev >= 0) {
+			printf(", reserve of 1 GiB pages: %u free, %u used; %s of at most %s in regions", reserve, used,
+			       bytes_text(a, v.used_bytes), bytes_text(b, v.max_bytes));
+			close(dev);
+		}
+	}
+	putchar('\n');
 }
 
 static void text_reserve(const struct advice *a)
@@ -143,6 +176,8 @@ static void text_model(const struct machine *m, const struct model *model, const
 	if (a->page > 4096)
 		printf("  pages     %llu page%s of %s for the weights (%s)\n", (unsigned long long)a->need,
 		       plural(a->need), human_bytes(page, sizeof(page), (double)a->page), a->pages);
+	if (m->mem.device)
+		puts("            the module zen5mem serves them first (zen5-mem list; zen5-mem reserve N)");
 	if (!a->fits)
 		printf("            more than the %s of this machine: take a smaller type or context\n",
 		       bytes_text(w, m->mem.total));
@@ -160,6 +195,7 @@ void print_text(const struct machine *m, const struct model *model, const struct
 	text_topology(m);
 	text_memory(m);
 	text_counters(m);
+	text_device(m);
 	printf("take:       %u thread%s (%s), pages: %s", a->threads, plural(a->threads), a->threads_why, a->pages);
 	if (*a->prefix)
 		printf(", start with %.*s", (int)strlen(a->prefix) - 1, a->prefix);
