@@ -11,6 +11,7 @@
 
 struct mem_options {
 	const char *verb;
+	int (*run)(const struct mem_options *o);	/* the verb's */
 	const char **args;		/* what follows the verb */
 	unsigned int n_args;
 	bool json, strict, other_nodes, movable, seal;

@@ -74,7 +74,7 @@ static unsigned int parse_order(const char *arg, struct argp_state *state)
 	return Z5M_ORDER_4K;
 }
 
-static void check(const struct mem_options *o, struct argp_state *state)
+static void check(struct mem_options *o, struct argp_state *state)
 {
 	const struct verb *v;
 
@@ -87,6 +87,7 @@ static void check(const struct mem_options *o, struct argp_state *state)
 		argp_error(state, "%s: unknown, take one of list, info, create, destroy, reserve, wait", o->verb);
 		return;
 	}
+	o->run = v->run;
 	if (o->n_args < v->min || o->n_args > v->max)
 		argp_error(state, "zen5-mem %s%s", v->name, v->args);
 	if (strcmp(o->verb, "create") && (o->ccd >= 0 || o->node >= 0 || o->has_order || o->strict || o->other_nodes ||
@@ -195,7 +196,7 @@ int main(int argc, char **argv)
 	if (!o.args)
 		die("out of memory");
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
-	ret = find_verb(o.verb)->run(&o);
+	ret = o.run(&o);
 	finish_stdout();
 	free(o.args);
 	return ret;

@@ -57,7 +57,7 @@ int z5_dev_open(struct z5m_version *v, char *why, size_t why_len)
 	if (ret < 0) {
 		snprintf(why, why_len, Z5M_DEVICE " does not say its version: %s", strerror(-ret));
 	} else if (v->abi != Z5M_ABI) {
-		snprintf(why, why_len, "the module speaks ABI %u and this program %u: install them together", v->abi,
+		snprintf(why, why_len, "the module speaks ABI %u and this program %d: install them together", v->abi,
 			 Z5M_ABI);
 		ret = -EPROTO;
 	}

@@ -218,6 +218,8 @@ static int load_units(struct load_job *j, struct unit **units, struct zen5rt_err
 									   g + step : groups };
 			j->total += pass ? item_row_bytes(it) * item_file_rows(it) : 0;
 		}
+		/* A model has tensors: binding has seen to that. */
+		Z5_KNOWN(n > 0);
 		if (!pass) {
 			*units = calloc(n, sizeof(**units));
 			if (!*units)
@@ -282,8 +284,10 @@ static uint64_t load_layout(const struct z5_loader *ld)
 			it->vector, it->turned, it->t->part, it->t->offset,
 		};
 
-		for (size_t k = 0; k < sizeof(v); k++)
-			sum = (sum ^ ((const uint8_t *)v)[k]) * 0x100000001b3;
+		for (size_t k = 0; k < sizeof(v) / sizeof(*v); k++) {
+			sum = (sum ^ v[k]) * 0x100000001b3;
+			sum ^= sum >> 32;
+		}
 	}
 	return sum;
 }
