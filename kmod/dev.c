@@ -39,9 +39,13 @@ union z5m_arg {
  */
 typedef int (*z5m_ioctl_fn)(struct file *file, union z5m_arg *arg, struct file **opened);
 
+/* Returns a descriptor; has fields marked out. What has none cannot fail after it has been done. */
+#define Z5M_OPENS	BIT(0)
+#define Z5M_ANSWERS	BIT(1)
+
 struct z5m_ioctl {
 	unsigned int cmd;
-	bool opens;
+	unsigned int kind;
 	z5m_ioctl_fn fn;
 	/* Of what outlives the file that the caller will not get. */
 	void (*undo)(struct file *opened);
@@ -157,14 +161,14 @@ static int z5m_dev_reserve(struct file *file, union z5m_arg *arg, struct file **
 }
 
 static const struct z5m_ioctl z5m_dev_ioctls[] = {
-	{ Z5M_IOC_VERSION, false, z5m_dev_version },
-	{ Z5M_IOC_CREATE, true, z5m_dev_create, z5m_dev_create_undo },
-	{ Z5M_IOC_OPEN, true, z5m_dev_open_region },
-	{ Z5M_IOC_DESTROY, false, z5m_dev_destroy },
-	{ Z5M_IOC_LIST, false, z5m_dev_list },
-	{ Z5M_IOC_DOMAIN, false, z5m_dev_domain },
-	{ Z5M_IOC_NODE, false, z5m_dev_node },
-	{ Z5M_IOC_RESERVE, false, z5m_dev_reserve },
+	{ Z5M_IOC_VERSION, Z5M_ANSWERS, z5m_dev_version },
+	{ Z5M_IOC_CREATE, Z5M_OPENS | Z5M_ANSWERS, z5m_dev_create, z5m_dev_create_undo },
+	{ Z5M_IOC_OPEN, Z5M_OPENS, z5m_dev_open_region },
+	{ Z5M_IOC_DESTROY, 0, z5m_dev_destroy },
+	{ Z5M_IOC_LIST, Z5M_ANSWERS, z5m_dev_list },
+	{ Z5M_IOC_DOMAIN, Z5M_ANSWERS, z5m_dev_domain },
+	{ Z5M_IOC_NODE, Z5M_ANSWERS, z5m_dev_node },
+	{ Z5M_IOC_RESERVE, Z5M_ANSWERS, z5m_dev_reserve },
 };
 
 /* ---- a region ---- */
@@ -246,13 +250,13 @@ static int z5m_file_dmabuf(struct file *file, union z5m_arg *arg, struct file **
 /* From the first number of a region's commands on. */
 #define Z5M_FILE_FIRST	_IOC_NR(Z5M_IOC_INFO)
 static const struct z5m_ioctl z5m_file_ioctls[] = {
-	{ Z5M_IOC_INFO, false, z5m_file_info },
-	{ Z5M_IOC_SLOTS, false, z5m_file_slots },
-	{ Z5M_IOC_SEAL, false, z5m_file_seal },
-	{ Z5M_IOC_NAME, false, z5m_file_name },
-	{ Z5M_IOC_POPULATE, false, z5m_file_populate },
+	{ Z5M_IOC_INFO, Z5M_ANSWERS, z5m_file_info },
+	{ Z5M_IOC_SLOTS, Z5M_ANSWERS, z5m_file_slots },
+	{ Z5M_IOC_SEAL, 0, z5m_file_seal },
+	{ Z5M_IOC_NAME, 0, z5m_file_name },
+	{ Z5M_IOC_POPULATE, 0, z5m_file_populate },
 #ifdef CONFIG_DMA_SHARED_BUFFER
-	{ Z5M_IOC_DMABUF, true, z5m_file_dmabuf },
+	{ Z5M_IOC_DMABUF, Z5M_OPENS, z5m_file_dmabuf },
 #endif
 };
 
@@ -293,15 +297,15 @@ static long z5m_ioctl_run(const struct z5m_ioctl *ioctl, struct file *file, unsi
 	if (ret)
 		return ret;
 	/* A region that was minutes in the making does not fail for want of a number. */
-	if (ioctl->opens) {
+	if (ioctl->kind & Z5M_OPENS) {
 		fd = get_unused_fd_flags(O_CLOEXEC);
 		if (fd < 0)
 			return fd;
 	}
 	ret = ioctl->fn(file, &arg, &opened);
-	if (!ret)
+	if (!ret && ioctl->kind & Z5M_ANSWERS)
 		ret = z5m_ioctl_give(user, theirs, &arg, ours);
-	if (!ioctl->opens)
+	if (!(ioctl->kind & Z5M_OPENS))
 		return ret;
 	if (ret) {
 		if (!IS_ERR_OR_NULL(opened)) {
