@@ -144,8 +144,8 @@ is_deeply([sort keys %region], [sort 'data', 'file', 'many', 'mine', $name], 'ha
 ok((grep { $_->{pid} == $pid && $_->{open} && !$_->{mapped} } @{$region{data}{users}}) == 1 && !@{$region{file}{users}},
    'and who has them open') or diag $text;
 is($region{$name}{holds}{architecture}, 'llama', 'and what they hold');
-is_deeply($j->{nodes}, [{ node => 0, used_bytes => 0, reserve => 0, reserve_used => 0, possible => 5, possible_movable => 0 }],
-	  'and what could still be had');
+my %node = (node => 0, used_bytes => 0, reserve => 0, reserve_used => 0, possible => 5, possible_movable => 0);
+is_deeply($j->{nodes}, [\%node], 'and what could still be had');
 works("$mem info data mine", qr/\Adata: region.*^mine: region.*holds/ms, 'info of two');
 my $info = eval { decode_json(works("$mem info --json data", qr/^\[/, 'info as JSON')) } // [];
 is_deeply([map { [$_->{page}, $_->{pages}] } @{$info->[0]{slots}}], [[1 << 30, 1], [1 << 30, 1], [2 << 20, 226]], 'slot by slot');

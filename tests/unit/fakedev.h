@@ -2,8 +2,8 @@
 /*
  * A stand-in for /dev/zen5mem on machines without it: open(2) and ioctl(2) of the program that includes this, or under
  * LD_PRELOAD of any, over ordinary files in the directory $FAKEDEV. A region is a file, a name its name, what else
- * there is to know of it lies in meta/INODE. The rules are those of include/uapi/linux/zen5mem.h as far as user space meets
- * them; what the kernel does with pages is tested on the module itself. For tests alone.
+ * there is to know of it lies in meta/INODE. The rules are those of include/uapi/linux/zen5mem.h as far as user space
+ * meets them; what the kernel does with pages is tested on the module itself. For tests alone.
  *
  * Environment: FAKEDEV_OPEN, FAKEDEV_CREATE: errno of that call. FAKEDEV_UID: owner of what is created. FAKEDEV_4K:
  * regions get pages of 4 KiB.
