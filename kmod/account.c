@@ -12,10 +12,14 @@
 
 static unsigned int z5m_max_gib;
 module_param_named(max_gib, z5m_max_gib, uint, 0644);
-MODULE_PARM_DESC(max_gib, "GiB that all regions together may have (default 0: three quarters of the memory)");
+MODULE_PARM_DESC(max_gib, "GiB that all regions and the reserve together may have (default 0: three quarters of the memory)");
 
+/*
+ * used is what regions have. What the machine is without is held: the reserve, in use or not, and
+ * what regions have from elsewhere. The limit is for both.
+ */
 static DEFINE_SPINLOCK(z5m_account_lock);
-static u64 z5m_account_used;
+static u64 z5m_account_used, z5m_account_held;
 static atomic64_t z5m_account_nodes[MAX_NUMNODES];
 
 u64 z5m_max_bytes(void)
@@ -60,6 +64,35 @@ static void z5m_uncharge_machine(u64 bytes)
 	spin_lock(&z5m_account_lock);
 	z5m_account_used -= bytes;
 	spin_unlock(&z5m_account_lock);
+}
+
+int z5m_hold(u64 bytes)
+{
+	int ret;
+
+	spin_lock(&z5m_account_lock);
+	ret = z5m_rules_limit(z5m_account_held, bytes, z5m_max_bytes());
+	if (!ret)
+		z5m_account_held += bytes;
+	spin_unlock(&z5m_account_lock);
+	return ret;
+}
+
+void z5m_unhold(u64 bytes)
+{
+	spin_lock(&z5m_account_lock);
+	z5m_account_held -= bytes;
+	spin_unlock(&z5m_account_lock);
+}
+
+bool z5m_can_hold(u64 bytes)
+{
+	bool fits;
+
+	spin_lock(&z5m_account_lock);
+	fits = !z5m_rules_limit(z5m_account_held, bytes, z5m_max_bytes());
+	spin_unlock(&z5m_account_lock);
+	return fits;
 }
 
 /* The same counter as io_uring and perf use, so that they share one limit. */

@@ -2,7 +2,7 @@
 /* /sys/kernel/debug/zen5mem: every region, and whether anybody holds pages of one. */
 #include <linux/debugfs.h>
 #include <linux/mm.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/user_namespace.h>
 
@@ -53,8 +53,13 @@ static int z5m_refcounts_show(struct seq_file *m, void *unused)
 		for (off = 0; off < r->size; off += PAGE_SIZE) {
 			odd += page_ref_count(pfn_to_page(z5m_region_pfn(r, off))) !=
 			       z5m_expected_refs(r, off);
-			if (!(off & (PMD_SIZE - 1)))
-				cond_resched();
+			if (off & (PMD_SIZE - 1))
+				continue;
+			cond_resched();
+			if (fatal_signal_pending(current)) {
+				z5m_region_put(r);
+				return -EINTR;
+			}
 		}
 		seq_printf(m, "%llu pages=%llu odd=%llu\n", r->id, r->size >> PAGE_SHIFT, odd);
 		after = r->id;

@@ -376,6 +376,8 @@ static int z5m_dev_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (vma->vm_pgoff || !(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EPERM;
 	r = z5m_region_create(&c);
 	if (IS_ERR(r))
 		return PTR_ERR(r);

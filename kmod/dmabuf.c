@@ -4,6 +4,8 @@
 #include <linux/dma-mapping.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -27,7 +29,8 @@ static u64 z5m_export_segments(const struct z5m_region *r, u64 max)
 	u64 off, n = 0;
 
 	for (off = 0; off < r->size; off += z5m_export_run(r, off, max))
-		n++;
+		if (++n % SZ_1K == 0)
+			cond_resched();
 	return n;
 }
 
@@ -48,6 +51,8 @@ static int z5m_export_table(const struct z5m_region *r, u64 max, struct sg_table
 
 		sg_set_page(sg, pfn_to_page(z5m_region_pfn(r, off)), run, 0);
 		off += run;
+		if (i % SZ_1K == 0)
+			cond_resched();
 	}
 	return 0;
 }

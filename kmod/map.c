@@ -319,6 +319,9 @@ static int z5m_map_populate_locked(struct z5m_region *r, unsigned long *addr, un
 			break;	/* this address again, whatever is mapped there now */
 		size = PAGE_SIZE << z5m_map_entry_order(mm, *addr);
 		*addr = (*addr & ~(size - 1)) + size;
+		/* Millions of small entries are no reason to keep other threads from mapping. */
+		if (mmap_lock_is_contended(mm))
+			break;
 		cond_resched();
 	}
 	return 0;

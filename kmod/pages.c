@@ -34,7 +34,9 @@ static int z5m_pages_zero(unsigned long pfn, unsigned long n, bool killable)
 	unsigned long i;
 
 	for (i = 0; i < n; i++) {
-		clear_highpage(pfn_to_page(pfn + i));
+		/* Touching a broken one would be a machine check; the allocator takes it out. */
+		if (!PageHWPoison(pfn_to_page(pfn + i)))
+			clear_highpage(pfn_to_page(pfn + i));
 		if (i % Z5M_BREATH_PAGES)
 			continue;
 		cond_resched();
@@ -42,6 +44,17 @@ static int z5m_pages_zero(unsigned long pfn, unsigned long n, bool killable)
 			return -EINTR;
 	}
 	return 0;
+}
+
+/* In steps, as they were taken. */
+static void z5m_pages_free(unsigned long pfn, unsigned long n)
+{
+	unsigned long done;
+
+	for (done = 0; done < n; done += Z5M_STEP_PAGES) {
+		free_contig_range(pfn + done, Z5M_STEP_PAGES);
+		cond_resched();
+	}
 }
 
 /* ---- which windows ---- */
@@ -96,12 +109,24 @@ static long z5m_pages_scan_zone(struct zone *zone, struct z5m_candidate *c, unsi
 			       room);
 }
 
-/* The zones of a node that may have windows, one after the other; ZONE_MOVABLE last, if at all. */
+/*
+ * Zones that may have windows, in the order in which they are used up: memory that devices of 32
+ * bits need comes last.
+ */
+static const enum zone_type z5m_pages_zones[] = {
+	ZONE_NORMAL,
+	ZONE_MOVABLE,
+#ifdef CONFIG_ZONE_DMA32
+	ZONE_DMA32,
+#endif
+};
+
+/* The i-th of them, NULL if there is nothing for us in it. */
 static struct zone *z5m_pages_zone(int nid, unsigned int i, bool movable)
 {
-	struct zone *zone = &NODE_DATA(nid)->node_zones[i];
+	struct zone *zone = &NODE_DATA(nid)->node_zones[z5m_pages_zones[i]];
 
-	if (i == ZONE_MOVABLE && !movable)
+	if (z5m_pages_zones[i] == ZONE_MOVABLE && !movable)
 		return NULL;
 	if (zone_is_zone_device(zone) || !populated_zone(zone))
 		return NULL;
@@ -114,7 +139,7 @@ static unsigned long z5m_pages_room(int nid, bool movable)
 	struct zone *zone;
 	unsigned int i;
 
-	for (i = 0; i < MAX_NR_ZONES; i++) {
+	for (i = 0; i < ARRAY_SIZE(z5m_pages_zones); i++) {
 		zone = z5m_pages_zone(nid, i, movable);
 		if (zone)
 			room += z5m_window_count(zone->zone_start_pfn, zone_end_pfn(zone));
@@ -136,7 +161,7 @@ static int z5m_search_begin(struct z5m_search *s, int nid)
 	s->candidates = kvmalloc_array(room, sizeof(*s->candidates), GFP_KERNEL);
 	if (!s->candidates)
 		return -ENOMEM;
-	for (i = 0; i < MAX_NR_ZONES && s->n < room; i++) {
+	for (i = 0; i < ARRAY_SIZE(z5m_pages_zones) && s->n < room; i++) {
 		zone = z5m_pages_zone(nid, i, s->movable);
 		if (!zone)
 			continue;
@@ -171,13 +196,14 @@ int z5m_window_possible(int nid, unsigned int *normal, unsigned int *movable)
 	c = kvmalloc_array(room, sizeof(*c), GFP_KERNEL);
 	if (!c)
 		return -ENOMEM;
-	for (i = 0; i < MAX_NR_ZONES && n >= 0; i++) {
+	for (i = 0; i < ARRAY_SIZE(z5m_pages_zones) && n >= 0; i++) {
 		zone = z5m_pages_zone(nid, i, true);
 		if (!zone)
 			continue;
 		n = z5m_pages_scan_zone(zone, c, room);
 		if (n > 0)
-			*(i == ZONE_MOVABLE ? movable : normal) += z5m_window_clean(c, n);
+			*(z5m_pages_zones[i] == ZONE_MOVABLE ? movable : normal) +=
+				z5m_window_clean(c, n);
 	}
 	kvfree(c);
 	return n < 0 ? n : 0;
@@ -208,24 +234,26 @@ static int z5m_window_take(unsigned long pfn)
 		return 0;
 
 err_free:
-	if (got)
-		free_contig_range(pfn, got);
+	z5m_pages_free(pfn, got);
 	return ret;
 }
 
 int z5m_window_alloc(struct z5m_search *s, int nid, struct z5m_window **out)
 {
 	struct z5m_window *w;
-	int ret = 0;
+	int ret;
 
 	if (node_isset(nid, s->exhausted))
 		return -ENOMEM;
+	ret = z5m_hold(Z5M_SLOT_SIZE);
+	if (ret)
+		return ret;
 	w = kzalloc(sizeof(*w), GFP_KERNEL);
-	if (!w)
-		return -ENOMEM;
-	if (mutex_lock_killable(&z5m_pages_lock)) {
+	if (!w || mutex_lock_killable(&z5m_pages_lock)) {
+		z5m_unhold(Z5M_SLOT_SIZE);
+		ret = w ? -EINTR : -ENOMEM;
 		kfree(w);
-		return -EINTR;
+		return ret;
 	}
 	if (!s->candidates || s->nid != nid)
 		ret = z5m_search_begin(s, nid);
@@ -246,8 +274,10 @@ int z5m_window_alloc(struct z5m_search *s, int nid, struct z5m_window **out)
 		}
 	}
 	mutex_unlock(&z5m_pages_lock);
-	if (ret)
+	if (ret) {
+		z5m_unhold(Z5M_SLOT_SIZE);
 		kfree(w);
+	}
 	if (ret == -ENOMEM) {
 		node_set(nid, s->exhausted);
 		trace_zen5mem_alloc_failed(nid, Z5M_ORDER_1G, ret);
@@ -263,17 +293,26 @@ void z5m_window_wipe(struct z5m_window *w)
 	w->dirty = false;
 }
 
+bool z5m_window_sound(const struct z5m_window *w)
+{
+	unsigned long i;
+
+	for (i = 0; i < Z5M_WINDOW_PAGES; i++) {
+		if (PageHWPoison(pfn_to_page(w->pfn + i)))
+			return false;
+		if (i % Z5M_STEP_PAGES == 0)
+			cond_resched();
+	}
+	return true;
+}
+
 void z5m_window_free(struct z5m_window *w)
 {
-	unsigned long done;
-
 	/* The allocator would do it again. */
 	if (!want_init_on_free())
 		z5m_window_wipe(w);
-	for (done = 0; done < Z5M_WINDOW_PAGES; done += Z5M_STEP_PAGES) {
-		free_contig_range(w->pfn + done, Z5M_STEP_PAGES);
-		cond_resched();
-	}
+	z5m_pages_free(w->pfn, Z5M_WINDOW_PAGES);
+	z5m_unhold(Z5M_SLOT_SIZE);
 	kfree(w);
 }
 
@@ -284,8 +323,12 @@ int z5m_small_alloc(int nid, bool others, unsigned int order, unsigned long *pfn
 {
 	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
 	u32 i, off = 0;
-	int ret = -ENOMEM;
+	int ret;
 
+	ret = z5m_hold((u64)n << (PAGE_SHIFT + order));
+	if (ret)
+		return ret;
+	ret = -ENOMEM;
 	if (!others)
 		gfp |= __GFP_THISNODE;
 	for (i = 0; i < n; i++) {
@@ -314,6 +357,8 @@ int z5m_small_alloc(int nid, bool others, unsigned int order, unsigned long *pfn
 	return 0;
 
 err_free:
+	/* What is not given back below. */
+	z5m_unhold((u64)(n - i) << (PAGE_SHIFT + order));
 	z5m_small_free(order, pfns, i, false);
 	return ret;
 }
@@ -333,6 +378,7 @@ void z5m_small_free(unsigned int order, unsigned long *pfns, u32 n, bool dirty)
 		if (i % Z5M_BREATH_PAGES == 0)
 			cond_resched();
 	}
+	z5m_unhold((u64)n << (PAGE_SHIFT + order));
 }
 
 /* ---- nodes ---- */

@@ -23,9 +23,13 @@
 
 #define Z5M_FS_MAGIC	0x5a354d45
 
+/* What is walked under a lock has an end. */
+#define Z5M_REGIONS_MAX	65536
+
 /* The list of all regions, their names and the number of the last one. */
 static DEFINE_MUTEX(z5m_regions_lock);
 static LIST_HEAD(z5m_regions);
+static unsigned int z5m_n_regions;
 static u64 z5m_region_last_id;
 
 static atomic64_t z5m_region_events;
@@ -141,7 +145,7 @@ static int z5m_slot_window(struct z5m_kslot *s, struct z5m_search *search, int h
 
 	do {
 		ret = z5m_slot_window_on(s, search, nid);
-		if (ret != -ENOMEM || !others)
+		if ((ret != -ENOMEM && ret != -EDQUOT) || !others)
 			return ret;
 		node_set(nid, tried);
 		nid = z5m_nearest_node(home, &tried);
@@ -180,7 +184,7 @@ static int z5m_slot_alloc(struct z5m_region *r, struct z5m_kslot *s, u64 bytes, 
 			ret = z5m_slot_window(s, search, home, others);
 		else
 			ret = z5m_slot_small(s, order, bytes, home, others, &r->bytes_off_node);
-		if (ret != -ENOMEM)
+		if (ret != -ENOMEM && ret != -EDQUOT)
 			break;
 		order = z5m_rules_next_order(&r->asked, order);
 	} while (order >= 0);
@@ -281,6 +285,8 @@ static int z5m_region_publish(struct z5m_region *r)
 
 	mutex_lock(&z5m_regions_lock);
 	ret = r->asked.name[0] && z5m_region_named(r->asked.name) ? -EEXIST : 0;
+	if (z5m_n_regions == Z5M_REGIONS_MAX)
+		ret = -ENFILE;
 	if (!ret) {
 		r->id = ++z5m_region_last_id;
 		ret = z5m_region_inode(r);
@@ -292,6 +298,7 @@ static int z5m_region_publish(struct z5m_region *r)
 			kref_get(&r->ref);
 		}
 		list_add_tail(&r->list, &z5m_regions);
+		z5m_n_regions++;
 	}
 	mutex_unlock(&z5m_regions_lock);
 	return ret;
@@ -361,6 +368,7 @@ static void z5m_region_release(struct kref *ref)
 	struct z5m_region *r = container_of(ref, struct z5m_region, ref);
 
 	list_del(&r->list);
+	z5m_n_regions--;
 	mutex_unlock(&z5m_regions_lock);
 	trace_zen5mem_destroy(r);
 	z5m_region_free_memory(r);
@@ -394,14 +402,7 @@ struct z5m_region *z5m_region_next(u64 after)
 
 unsigned int z5m_region_count(void)
 {
-	struct z5m_region *r;
-	unsigned int n = 0;
-
-	mutex_lock(&z5m_regions_lock);
-	list_for_each_entry(r, &z5m_regions, list)
-		n++;
-	mutex_unlock(&z5m_regions_lock);
-	return n;
+	return READ_ONCE(z5m_n_regions);
 }
 
 /* ---- files and names ---- */

@@ -41,14 +41,15 @@ struct z5m_window *z5m_reserve_get(int nid)
 void z5m_reserve_put(struct z5m_window *w)
 {
 	struct z5m_reserve_node *n = &z5m_reserve[w->nid];
-	bool keep = false;
+	bool keep = false, sound;
 
 	if (w->reserve) {
 		/* What is in the reserve is ready to be handed out. */
 		z5m_window_wipe(w);
+		sound = z5m_window_sound(w);
 		spin_lock(&z5m_reserve_lock);
 		n->n_used--;
-		keep = n->n_free + n->n_used < n->target;
+		keep = sound && n->n_free + n->n_used < n->target;
 		if (keep) {
 			list_add(&w->list, &n->free);
 			n->n_free++;
@@ -105,20 +106,6 @@ static struct z5m_window *z5m_reserve_surplus(struct z5m_reserve_node *n)
 	return w;
 }
 
-/* Windows of all nodes but nid. */
-static unsigned int z5m_reserve_others(int nid)
-{
-	unsigned int n = 0;
-	int i;
-
-	spin_lock(&z5m_reserve_lock);
-	for (i = 0; i < nr_node_ids; i++)
-		if (i != nid)
-			n += z5m_reserve[i].n_free + z5m_reserve[i].n_used;
-	spin_unlock(&z5m_reserve_lock);
-	return n;
-}
-
 int z5m_reserve_set(int nid, unsigned int windows, bool movable, unsigned int *got)
 {
 	struct z5m_search s = { .movable = movable };
@@ -132,11 +119,12 @@ int z5m_reserve_set(int nid, unsigned int windows, bool movable, unsigned int *g
 	if (mutex_lock_killable(&z5m_reserve_set_lock))
 		return -EINTR;
 	n = &z5m_reserve[nid];
-	/* More than regions may have would only be lost to everybody else. */
-	ret = z5m_rules_limit((u64)z5m_reserve_others(nid) << Z5M_SLOT_SHIFT,
-			      (u64)windows << Z5M_SLOT_SHIFT, z5m_max_bytes());
-	if (ret)
+	z5m_reserve_count(nid, &n_free, &n_used);
+	if (windows > n_free + n_used &&
+	    !z5m_can_hold((u64)(windows - n_free - n_used) << Z5M_SLOT_SHIFT)) {
+		ret = -EDQUOT;
 		goto out;
+	}
 	spin_lock(&z5m_reserve_lock);
 	n->target = windows;
 	spin_unlock(&z5m_reserve_lock);

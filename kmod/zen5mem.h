@@ -90,20 +90,22 @@ struct z5m_search {
 	unsigned long n, next;
 };
 
-/* A window of node nid at run time. 0, -ENOMEM, -EINTR. */
+/* A window of node nid at run time, held. 0, -ENOMEM, -EDQUOT, -EINTR. */
 int z5m_window_alloc(struct z5m_search *s, int nid, struct z5m_window **out);
 void z5m_search_end(struct z5m_search *s);
 /* Zeroes it if it is dirty. Not interruptible. */
 void z5m_window_wipe(struct z5m_window *w);
+/* Whether no page of it was found broken (memory_failure()). */
+bool z5m_window_sound(const struct z5m_window *w);
 /* Back to the machine, wiped. */
 void z5m_window_free(struct z5m_window *w);
 /* Windows on a node that could perhaps be had. 0 or -EINTR, -ENOMEM. */
 int z5m_window_possible(int nid, unsigned int *normal, unsigned int *movable);
 
 /*
- * n pages of an order below 1 GiB, zeroed, into pfns; on other nodes too if others. Adds the
+ * n pages of an order below 1 GiB, zeroed, held, into pfns; on other nodes too if others. Adds the
  * pages on another node to off_node. *got_nid is the node of all of them or -1. 0, -ENOMEM,
- * -EINTR; then nothing is kept.
+ * -EDQUOT, -EINTR; then nothing is kept.
  */
 int z5m_small_alloc(int nid, bool others, unsigned int order, unsigned long *pfns, u32 n,
 		    int *got_nid, u32 *off_node);
@@ -133,6 +135,10 @@ struct z5m_charge {
 /* 0, -EDQUOT, -EPERM; bytes is a multiple of PAGE_SIZE. */
 int z5m_charge(struct z5m_charge *c, u64 bytes);
 void z5m_uncharge(struct z5m_charge *c);
+/* Takes memory from the machine, for a region or the reserve, and gives it back. 0 or -EDQUOT. */
+int z5m_hold(u64 bytes);
+void z5m_unhold(u64 bytes);
+bool z5m_can_hold(u64 bytes);
 u64 z5m_used_bytes(void);
 u64 z5m_max_bytes(void);
 /* Bytes of regions on a node. */

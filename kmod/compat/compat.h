@@ -121,6 +121,10 @@ static inline unsigned long z5m_base_unmapped_area(struct file *file, unsigned l
 #endif
 }
 
+#if !defined(Z5M_HAVE_ACR_FLAGS) && defined(ACR_FLAGS_NONE)
+#error "probe acr_flags: MIGRATE_MOVABLE would be taken for a flag"
+#endif
+
 /* Pages of their own, each with a reference count of 1; free_contig_range() is the way back. */
 static inline int z5m_contig_alloc(unsigned long pfn, unsigned long n)
 {

@@ -36,8 +36,9 @@
  * Sealing a region makes it read-only for everybody for ever. It is refused with EBUSY while a
  * writable mapping exists (unmap first), and needs a writable descriptor.
  *
- * Pages count against max_gib of the module, and against RLIMIT_MEMLOCK of the creating user unless
- * the creator has CAP_IPC_LOCK, from creation until the memory is given back.
+ * Pages count against max_gib of the module, as the reserve does, and against RLIMIT_MEMLOCK of the
+ * creating user unless the creator has CAP_IPC_LOCK, from creation until the memory is given back.
+ * There may be 65536 regions (ENFILE).
  *
  * MAPPINGS
  *
@@ -120,7 +121,8 @@ enum z5m_place {
  *   ENOMEM  no such pages (strict), or no memory
  *   EDQUOT  max_gib of the module
  *   EPERM   RLIMIT_MEMLOCK
- *   ENODEV  no such domain or node, or one without memory
+ *   ENODEV  no such domain or node, or a node without memory (a domain whose node has none gets the
+ *           nearest one that has)
  *   EMFILE, ENFILE as open(2)
  */
 struct z5m_create {
@@ -220,7 +222,8 @@ struct z5m_name {
 
 /*
  * R  Z5M_IOC_POPULATE makes the page-table entries of [addr, addr + len) of the caller's
- * mapping(s) of this region, so that no touch faults. ENOMEM: not all of it maps this region.
+ * mapping(s) of this region, so that no touch faults. ENOMEM: not all of it maps this region;
+ * EFAULT: a mapping with PROT_NONE.
  */
 struct z5m_populate {
 	__u64 addr, len;	/* in: multiples of 4 KiB */

@@ -174,31 +174,48 @@ static void limit_capability(void)
 	fails(four_k(PAGE), EPERM);
 }
 
+/* Windows of the reserve of all nodes: they count, whoever has them. */
+static uint32_t reserve(void)
+{
+	struct z5m_node node;
+	uint32_t n, sum = 0;
+
+	for (n = 0; n < z5t_version().n_nodes; n++)
+		if (!z5t_node(n, 0, &node))
+			sum += node.reserve + node.reserve_used;
+	return sum;
+}
+
 static void limit_max_gib(void)
 {
+	const uint32_t windows = reserve();
 	struct z5m_version v = z5t_version();
+	uint32_t got;
+	char text[16], *p;
 	uint64_t used;
 	int fd, i;
-	char *p;
 
 	z5t_need_root();
 	if (v.used_bytes)
 		z5t_skip("there are regions of others");
-	i = z5t_write_file(MAX_GIB, "1");
+	snprintf(text, sizeof(text), "%u", windows + 1);
+	i = z5t_write_file(MAX_GIB, text);
 	if (i)
 		z5t_skip("max_gib cannot be written: errno %d", i);
-	check(z5t_version().max_bytes == GIB);
+	check(z5t_version().max_bytes == (windows + 1) * GIB);
 	fd = z5t_create(2 * MIB, Z5M_ORDER_4K, 0, NULL);
 	need(fd >= 0);
 	used = z5t_used();
 	check(used == 2 * MIB);
-	fails(z5t_create(GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT, NULL), EDQUOT);
-	fails(z5t_create(GIB, Z5M_ORDER_1G, 0, NULL), EDQUOT);
+	fails(z5t_create(GIB, Z5M_ORDER_2M, Z5M_CREATE_STRICT, NULL), EDQUOT);
+	fails(z5t_create(GIB, Z5M_ORDER_2M, 0, NULL), EDQUOT);
 	fails(z5t_create(GIB - 2 * MIB + PAGE, Z5M_ORDER_4K, 0, NULL), EDQUOT);
 	fails(z5t_create(GIB - 2 * MIB + 1, Z5M_ORDER_4K, 0, NULL), EDQUOT);
 	fails(z5t_create(1UL << 50, Z5M_ORDER_4K, 0, NULL), EDQUOT);
+	fails(z5t_create((windows + 1) * GIB, Z5M_ORDER_1G, 0, NULL), EDQUOT);
+	fails(z5t_reserve(0, windows + 1, 0, &got), EDQUOT);
 	check(z5t_used() == used, "what was refused is not counted");
-	p = mmap(NULL, GIB, RW, MAP_SHARED, z5t_dev, 0);
+	p = mmap(NULL, (windows + 1) * GIB, RW, MAP_SHARED, z5t_dev, 0);
 	check(p == MAP_FAILED && errno == EDQUOT);
 	close(fd);
 	for (i = 0; i < 20; i++) {
@@ -206,7 +223,7 @@ static void limit_max_gib(void)
 		need(fd >= 0);
 		close(fd);
 	}
-	fd = z5t_create(GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT, NULL);
+	fd = z5t_create(GIB, Z5M_ORDER_2M, 0, NULL);
 	if (fd >= 0) {
 		fails(z5t_create(PAGE, 0, 0, NULL), EDQUOT);
 		close(fd);
@@ -215,6 +232,7 @@ static void limit_max_gib(void)
 		check(errno == ENOMEM, "exactly the limit is within it");
 	}
 	check(z5t_settled(0));
+	check(reserve() == windows);
 }
 
 /* Threads at the limit: never above it, and none of what they were refused stays counted. */
