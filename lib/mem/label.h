@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The label of a resident region: its last 64 KiB, written before it is sealed, say whose weights it holds. Who
- * attaches compares the key; the rest is for those who list regions. What is in it was written by the region's owner: nothing of
- * it is believed before z5_label_read() has looked, and of other users nothing at all but for show.
+ * attaches compares the key; the rest is for those who list regions. What is in it was written by the region's owner:
+ * nothing of it is believed before z5_label_read() has looked, and of other users nothing at all but for show.
  */
 #ifndef Z5_LABEL_H
 #define Z5_LABEL_H
