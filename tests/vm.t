@@ -32,7 +32,7 @@ my @guests = (
 	{ name => 'stress', nodes => 2, memory => 10, params => 'reserve_gib=1,2',
 		tests => ["zen5mem_stress $seconds", "zen5mem_fuzz " . 2 * $seconds . " $seed"] },
 	{ name => 'resident', nodes => 1, memory => 8, params => 'reserve_gib=1', tests => ['resident'],
-		add => ["$b/zen5-run", "$b/zen5-mem", 'tests/models/zen5-tiny.gguf'] },
+		add => ["$b/zen5-run", "$b/zen5-mem", "$b/tests/bench/mkmodel", 'tests/models/zen5-tiny.gguf'] },
 	{ name => 'faults', nodes => 1, memory => 6, params => 'reserve_gib=1', kernels => 'debug',
 		tests => ['kunit:zen5mem_kunit', 'zen5mem_faultinject'] },
 );
