@@ -77,7 +77,7 @@ sub start {
 	push @cmd, map { ('--test', $_) } @{$g->{tests}};
 	push @cmd, '--one-thread' if $g->{one_thread};
 	push @cmd, map { ('--add', $_) } @{$g->{add} // []};
-	push @cmd, '--kmemleak', '--limit', 3600 if $kernel eq 'debug';
+	push @cmd, '--kmemleak', '--limit', 5400, '--test-limit', 1800 if $kernel eq 'debug';
 	make_path("$vm/log");
 	$run->{out} = "$vm/log/$name.tap";
 	$run->{pid} = fork // die "fork: $!\n";
