@@ -15,7 +15,7 @@ my $vm = $ENV{VM_DIR} // 'build-vm';
 my $jobs = $ENV{VM_JOBS} // 2;
 my $seconds = $ENV{VM_SECONDS} // 60;
 my $seed = $ENV{VM_SEED} // 1;
-my @all = map { "zen5mem_$_" } qw(abi map pin life seal limit zero place dmabuf);
+my @all = map { "zen5mem_$_" } qw(abi state map pin life seal limit zero place dmabuf);
 
 # Memory is in GiB. kernels: the guest is for these only. Where CPUs come and go the kernel patches its own branches,
 # which one thread for all CPUs of the guest survives.
