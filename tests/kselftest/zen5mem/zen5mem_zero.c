@@ -43,13 +43,13 @@ static void cycles(uint64_t size, unsigned int order, int times)
 
 static void zero_4k(void)
 {
-	cycles(16 * MIB, Z5M_ORDER_4K, 20);
-	cycle(16 * MIB, Z5M_ORDER_4K, Z5M_CREATE_STRICT, 8);
+	cycles(8 * MIB, Z5M_ORDER_4K, 6);
+	cycle(8 * MIB, Z5M_ORDER_4K, Z5M_CREATE_STRICT, 8);
 }
 
 static void zero_2m(void)
 {
-	cycles(64 * MIB, Z5M_ORDER_2M, 12);
+	cycles(64 * MIB, Z5M_ORDER_2M, 6);
 	cycle(64 * MIB, Z5M_ORDER_2M, Z5M_CREATE_STRICT, 8);
 }
 
@@ -87,7 +87,7 @@ static void zero_mixed(void)
 
 	for (i = 0; i < 2; i++) {
 		cycle(128 * MIB, Z5M_ORDER_2M, 0, PAGE);
-		cycle(128 * MIB, Z5M_ORDER_4K, 0, PAGE);
+		cycle(32 * MIB, Z5M_ORDER_4K, 0, PAGE);
 		cycle(GIB, Z5M_ORDER_1G, 0, UNEVEN);
 	}
 }
@@ -102,18 +102,18 @@ static void zero_killed(void)
 	for (i = 0; i < 4; i++) {
 		pid = z5t_fork();
 		if (!pid) {
-			p = mmap(NULL, 32 * MIB, RW, MAP_SHARED, z5t_dev, 0);
+			p = mmap(NULL, 8 * MIB, RW, MAP_SHARED, z5t_dev, 0);
 			if (p != MAP_FAILED)
-				z5t_fill(p, 32 * MIB, PAGE, SEED);
+				z5t_fill(p, 8 * MIB, PAGE, SEED);
 			pause();
 		}
 		usleep(100000);
 		z5t_kill(pid);
-		fd = z5t_create(32 * MIB, i & 1 ? Z5M_ORDER_2M : Z5M_ORDER_4K, 0, NULL);
+		fd = z5t_create(8 * MIB, i & 1 ? Z5M_ORDER_2M : Z5M_ORDER_4K, 0, NULL);
 		need(fd >= 0);
-		p = z5t_map(fd, 32 * MIB, PROT_READ, 0);
-		check(z5t_nonzero(p, 32 * MIB, 512) == 0);
-		munmap(p, 32 * MIB);
+		p = z5t_map(fd, 8 * MIB, PROT_READ, 0);
+		check(z5t_nonzero(p, 8 * MIB, 512) == 0);
+		munmap(p, 8 * MIB);
 		close(fd);
 	}
 }
@@ -125,15 +125,15 @@ static void zero_foreign(void)
 	char *p;
 
 	for (i = 0; i < 3; i++) {
-		p = mmap(NULL, 128 * MIB, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		p = mmap(NULL, 32 * MIB, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		need(p != MAP_FAILED);
-		memset(p, 0xa7, 128 * MIB);
-		munmap(p, 128 * MIB);
-		fd = z5t_create(128 * MIB, i == 2 ? Z5M_ORDER_4K : Z5M_ORDER_2M, 0, NULL);
+		memset(p, 0xa7, 32 * MIB);
+		munmap(p, 32 * MIB);
+		fd = z5t_create(32 * MIB, i == 2 ? Z5M_ORDER_4K : Z5M_ORDER_2M, 0, NULL);
 		need(fd >= 0);
-		p = z5t_map(fd, 128 * MIB, PROT_READ, 0);
-		check(z5t_nonzero(p, 128 * MIB, 512) == 0);
-		munmap(p, 128 * MIB);
+		p = z5t_map(fd, 32 * MIB, PROT_READ, 0);
+		check(z5t_nonzero(p, 32 * MIB, 512) == 0);
+		munmap(p, 32 * MIB);
 		close(fd);
 	}
 }
