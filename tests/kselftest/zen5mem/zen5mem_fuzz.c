@@ -573,20 +573,24 @@ static void fuzz_calls(void)
 	struct z5m_info info;
 	struct z5m_node node;
 	pid_t pid[PROCESSES], gone;
-	uint32_t got;
+	uint32_t got, reserve = 0;
+	char text[16];
 
 	z5t_need_root();
 	stats = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	need(stats != MAP_FAILED);
 	ksft_print_msg("seed %llu\n", (unsigned long long)seed);
 	fflush(stdout);
-	if (z5t_write_file(MAX_GIB, "2"))
-		ksft_print_msg("max_gib cannot be set\n");
 	for (i = 0; i < MAX_NODES; i++) {
 		has_node[i] = !z5t_node(i, 0, &node);
 		if (has_node[i])
 			reserve_of[i] = node.reserve + node.reserve_used;
+		reserve += reserve_of[i];
 	}
+	/* The reserve counts as well. */
+	snprintf(text, sizeof(text), "%u", reserve + 2);
+	if (z5t_write_file(MAX_GIB, text))
+		ksft_print_msg("max_gib cannot be set\n");
 	rnd = seed;
 	for (i = 0; i < PROCESSES; i++)
 		pid[i] = start(seed ^ n++ << 20);

@@ -259,9 +259,11 @@ static void limit_max_gib_threads(void)
 {
 	pthread_t thread[8];
 	int got[8] = { 0 }, i, fd;
+	char text[16];
 
 	z5t_need_root();
-	if (z5t_used() || z5t_write_file(MAX_GIB, "1"))
+	snprintf(text, sizeof(text), "%u", reserve() + 1);
+	if (z5t_used() || z5t_write_file(MAX_GIB, text))
 		z5t_skip("max_gib cannot be used");
 	/* What is left is enough for four of the eight. */
 	fd = z5t_create(GIB - 48 * MIB, Z5M_ORDER_2M, Z5M_CREATE_OTHER_NODES, NULL);
