@@ -92,7 +92,7 @@ static int z5m_l3_online(unsigned int cpu)
 	for (i = 0; i < z5m_n_l3s && z5m_l3s[i].key != l3.key; i++)
 		;
 	if (i == z5m_n_l3s) {
-		/* A CPU that comes back with another L3 each time is nothing that a machine does. */
+		/* That a CPU comes back with another L3 each time is no machine's habit. */
 		if (z5m_n_l3s < nr_cpu_ids && zalloc_cpumask_var(&l3.online, GFP_KERNEL))
 			z5m_l3s[z5m_n_l3s++] = l3;
 		else
