@@ -90,6 +90,7 @@
 #define Z5M_FEATURE_MAP_1G	(1ULL << 0)	/* 1 GiB page-table entries (CPU and kernel) */
 #define Z5M_FEATURE_DMABUF	(1ULL << 1)	/* Z5M_IOC_DMABUF */
 #define Z5M_FEATURE_UNTESTED	(1ULL << 2)	/* the module was not tested on this kernel */
+#define Z5M_FEATURE_COUNTERS	(1ULL << 3)	/* Z5M_IOC_COUNTERS and netlink */
 
 struct z5m_version {
 	__u32 abi;		/* out */
@@ -291,6 +292,18 @@ struct z5m_reserve {
 	__u32 got;		/* out */
 };
 
+/*
+ * D  Z5M_IOC_COUNTERS returns a descriptor, read-only and close-on-exec, of the counter page
+ * (zen5mem_counters.h). EPERM: the parameter counters_perfmon demands CAP_PERFMON. ENOMEM. That a
+ * machine has no such counters is no error; the page says which it has. interval_us is the time
+ * between samples that it asks for, 1000 to 10000000; 0: what netlink or the parameter interval_us
+ * says. Of several descriptors' the shortest counts.
+ */
+struct z5m_counters_open {
+	__u32 interval_us;
+	__u32 flags;		/* 0 */
+};
+
 #define Z5M_IOC_MAGIC	0xD5
 
 #define Z5M_IOC_VERSION		_IOWR(Z5M_IOC_MAGIC, 0, struct z5m_version)
@@ -301,6 +314,7 @@ struct z5m_reserve {
 #define Z5M_IOC_DOMAIN		_IOWR(Z5M_IOC_MAGIC, 5, struct z5m_domain)
 #define Z5M_IOC_NODE		_IOWR(Z5M_IOC_MAGIC, 6, struct z5m_node)
 #define Z5M_IOC_RESERVE		_IOWR(Z5M_IOC_MAGIC, 7, struct z5m_reserve)
+#define Z5M_IOC_COUNTERS	_IOWR(Z5M_IOC_MAGIC, 8, struct z5m_counters_open)
 
 #define Z5M_IOC_INFO		_IOWR(Z5M_IOC_MAGIC, 32, struct z5m_info)
 #define Z5M_IOC_SLOTS		_IOWR(Z5M_IOC_MAGIC, 33, struct z5m_slots)
