@@ -7,6 +7,9 @@
  * A word counts in steps of two; its lowest bit says that somebody sleeps on it. So whoever bumps
  * the word learns by the same exchange whether a wake is needed, and a wake that nobody needs
  * costs nothing.
+ *
+ * A run may leave threads out. Who is to leave is told in a run of its own in which nothing is done, so that it has
+ * arrived at its end, and knows, before the next run can begin; then it sleeps on a word of its own.
  */
 #include <errno.h>
 #include <limits.h>
@@ -40,7 +43,8 @@
 
 struct pool_domain {
 	_Alignas(POOL_LINE) atomic_uint arrived;
-	unsigned int n;
+	unsigned int n;			/* that take part; 0: nobody waits here */
+	unsigned int all, l3;
 	/* Apart from arrived: those who wait must not slow down those who still arrive. */
 	_Alignas(POOL_LINE) atomic_uint gen;
 	_Alignas(POOL_LINE) atomic_uint start;
@@ -49,13 +53,21 @@ struct pool_domain {
 struct pool_slot {
 	_Alignas(POOL_LINE) struct z5_thread t;
 	struct pool_domain *domain;
+	unsigned int rank;		/* in its domain */
 	pthread_t pthread;
+	/* Written by the caller ahead of a run, read by the thread in it. */
+	bool leaves;
+	/* For who has left: where the domain's start word stands when it is called back. */
+	unsigned int seen;
+	_Alignas(POOL_LINE) atomic_uint back;
 };
 
 struct z5_pool {
 	unsigned int n, n_domains;
+	unsigned int n_active, n_active_domains;
 	unsigned int n_started;		/* workers that exist: slots 1..n_started */
-	uint64_t spin;
+	unsigned int n_cpus;		/* that it may use; with more threads than that nobody spins */
+	_Atomic uint64_t spin;
 	struct pool_slot *slots;
 	struct pool_domain *domains;
 	struct z5_mask caller_mask;
@@ -77,13 +89,13 @@ static bool pool_moved(atomic_uint *word, unsigned int seen)
 	return (atomic_load_explicit(word, memory_order_acquire) & ~POOL_SLEEPER) != seen;
 }
 
-/* Returns when the word is no longer at seen. */
-static void pool_wait(const struct z5_pool *p, atomic_uint *word, unsigned int seen)
+/* Returns when the word is no longer at seen; sleeps after so many ticks. */
+static void pool_wait(atomic_uint *word, unsigned int seen, uint64_t spin)
 {
 	unsigned int i, v;
 	uint64_t since;
 
-	if (p->spin) {
+	if (spin) {
 		since = __rdtsc();
 		do {
 			for (i = 0; i < 16; i++) {
@@ -91,7 +103,7 @@ static void pool_wait(const struct z5_pool *p, atomic_uint *word, unsigned int s
 					return;
 				_mm_pause();
 			}
-		} while (__rdtsc() - since < p->spin);
+		} while (__rdtsc() - since < spin);
 	}
 	/*
 	 * No sched_yield(2) in between: next to a busy process of somebody else it gives away a
@@ -116,9 +128,14 @@ static void pool_bump(atomic_uint *word)
 		pool_futex(word, FUTEX_WAKE, INT_MAX);
 }
 
-static unsigned int pool_gen(struct pool_domain *d)
+static unsigned int pool_value(atomic_uint *word)
 {
-	return atomic_load_explicit(&d->gen, memory_order_relaxed) & ~POOL_SLEEPER;
+	return atomic_load_explicit(word, memory_order_relaxed) & ~POOL_SLEEPER;
+}
+
+static uint64_t pool_spin(struct z5_pool *p)
+{
+	return atomic_load_explicit(&p->spin, memory_order_relaxed);
 }
 
 static void pool_release(struct z5_pool *p)
@@ -134,17 +151,21 @@ static void pool_release(struct z5_pool *p)
 	 * of its domain that is still to come for that of its next barrier.
 	 */
 	for (i = p->n_domains; i-- > 0;)
-		pool_bump(&p->domains[i].gen);
+		if (p->domains[i].n)
+			pool_bump(&p->domains[i].gen);
 }
 
 static void pool_arrive(struct z5_pool *p, struct pool_domain *d)
 {
+	/* Read before arriving: afterwards the run may be over, and the next one of other threads. */
+	const unsigned int n = d->n, n_domains = p->n_active_domains;
+
 	/* The counters go back to zero before the release, which nobody can overtake. */
-	if (atomic_fetch_add(&d->arrived, 1) + 1 != d->n)
+	if (atomic_fetch_add(&d->arrived, 1) + 1 != n)
 		return;
 	atomic_store_explicit(&d->arrived, 0, memory_order_relaxed);
-	if (p->n_domains > 1) {
-		if (atomic_fetch_add(&p->domains_arrived, 1) + 1 != p->n_domains)
+	if (n_domains > 1) {
+		if (atomic_fetch_add(&p->domains_arrived, 1) + 1 != n_domains)
 			return;
 		atomic_store_explicit(&p->domains_arrived, 0, memory_order_relaxed);
 	}
@@ -154,15 +175,16 @@ static void pool_arrive(struct z5_pool *p, struct pool_domain *d)
 static void pool_meet(struct z5_pool *p, struct pool_domain *d)
 {
 	/* Read before arriving: afterwards the last one may already have bumped it. */
-	unsigned int seen = pool_gen(d);
+	unsigned int seen = pool_value(&d->gen);
 
 	pool_arrive(p, d);
-	pool_wait(p, &d->gen, seen);
+	pool_wait(&d->gen, seen, pool_spin(p));
 }
 
 void z5_barrier(const struct z5_thread *t)
 {
-	pool_meet(t->pool, t->pool->slots[t->i].domain);
+	/* the first member of its slot */
+	pool_meet(t->pool, ((const struct pool_slot *)t)->domain);
 }
 
 static bool pool_pin(int cpu)
@@ -208,12 +230,21 @@ static void *pool_worker(void *arg)
 	pool_arrive(p, s->domain);
 
 	for (;;) {
-		pool_wait(p, &s->domain->start, seen);
+		unsigned int back;
+		bool leaves;
+
+		pool_wait(&s->domain->start, seen, pool_spin(p));
 		seen += 2;
 		if (!p->fn)
 			return NULL;
+		leaves = s->leaves;
+		back = pool_value(&s->back);
 		p->fn(&s->t, p->arg);
 		pool_arrive(p, s->domain);
+		if (leaves) {
+			pool_wait(&s->back, back, 0);
+			seen = s->seen;
+		}
 	}
 }
 
@@ -226,10 +257,74 @@ static void pool_start(struct z5_pool *p, z5_work_fn fn, void *arg)
 	for (i = 1; i < p->n_domains; i++)
 		__builtin_prefetch(&p->domains[i].start, 1);
 	for (i = 0; i < p->n_domains; i++)
-		pool_bump(&p->domains[i].start);
+		if (p->domains[i].n)
+			pool_bump(&p->domains[i].start);
+}
+
+static void pool_nothing(const struct z5_thread *t, void *arg)
+{
+	(void)t;
+	(void)arg;
+}
+
+/* Threads of domain d that are to take part. */
+static unsigned int pool_wanted(const struct z5_pool *p, const unsigned int *counts, unsigned int d)
+{
+	unsigned int n = counts ? counts[d] : p->domains[d].all;
+
+	n = n < p->domains[d].all ? n : p->domains[d].all;
+	return d || n ? n : 1;		/* the caller is in the first one */
+}
+
+/* Between runs: sets who takes part in those to come. */
+static void pool_choose(struct z5_pool *p, const unsigned int *counts)
+{
+	bool leaves = false, same = true;
+	unsigned int i, d, n;
+
+	for (d = 0; d < p->n_domains; d++) {
+		n = pool_wanted(p, counts, d);
+		leaves |= n < p->domains[d].n;
+		same &= n == p->domains[d].n;
+	}
+	if (same)
+		return;
+	for (i = 1; i < p->n; i++) {
+		struct pool_slot *s = &p->slots[i];
+
+		s->leaves = s->rank >= pool_wanted(p, counts, (unsigned int)(s->domain - p->domains));
+	}
+	if (leaves) {
+		pool_start(p, pool_nothing, NULL);
+		pool_meet(p, p->slots[0].domain);
+	}
+	p->n_active = p->n_active_domains = 0;
+	for (i = 0; i < p->n; i++) {
+		struct pool_slot *s = &p->slots[i];
+
+		if (i && s->leaves)
+			continue;
+		s->t.i = p->n_active++;
+		if (s->rank >= s->domain->n) {
+			s->seen = pool_value(&s->domain->start);
+			pool_bump(&s->back);
+		}
+	}
+	for (i = 0; i < p->n; i++)
+		p->slots[i].t.n = p->n_active;
+	for (d = 0; d < p->n_domains; d++) {
+		p->domains[d].n = pool_wanted(p, counts, d);
+		p->n_active_domains += p->domains[d].n > 0;
+	}
+	atomic_store_explicit(&p->spin, p->n_active > p->n_cpus ? 0 : POOL_SPIN, memory_order_relaxed);
 }
 
 int z5_pool_run(struct z5_pool *p, z5_work_fn fn, void *arg)
+{
+	return z5_pool_run_on(p, NULL, fn, arg);
+}
+
+int z5_pool_run_on(struct z5_pool *p, const unsigned int *counts, z5_work_fn fn, void *arg)
 {
 	struct pool_slot *s = &p->slots[0];
 	unsigned int mxcsr;
@@ -237,6 +332,7 @@ int z5_pool_run(struct z5_pool *p, z5_work_fn fn, void *arg)
 
 	if (atomic_exchange(&p->busy, true))
 		return -EBUSY;
+	pool_choose(p, counts);
 	pool_start(p, fn, arg);
 	pinned = pool_pin_caller(p);
 	mxcsr = _mm_getcsr();
@@ -255,6 +351,20 @@ unsigned int z5_pool_n(const struct z5_pool *p)
 	return p->n;
 }
 
+unsigned int z5_pool_domains(const struct z5_pool *p)
+{
+	return p->n_domains;
+}
+
+unsigned int z5_pool_domain(const struct z5_pool *p, unsigned int d, unsigned int *l3)
+{
+	if (d >= p->n_domains)
+		return 0;
+	if (l3)
+		*l3 = p->domains[d].l3;
+	return p->domains[d].all;
+}
+
 const struct z5_thread *z5_pool_thread(const struct z5_pool *p, unsigned int i)
 {
 	return i < p->n ? &p->slots[i].t : NULL;
@@ -266,6 +376,8 @@ void z5_pool_free(struct z5_pool *p)
 
 	if (!p)
 		return;
+	if (p->n_started + 1 == p->n)
+		pool_choose(p, NULL);
 	pool_start(p, NULL, NULL);
 	for (i = 1; i <= p->n_started; i++)
 		pthread_join(p->slots[i].pthread, NULL);
@@ -297,19 +409,27 @@ static void pool_assign_domains(struct z5_pool *p)
 		for (k = 0; k < i && p->slots[k].t.cpu.l3 != s->t.cpu.l3; k++)
 			;
 		s->domain = k < i ? p->slots[k].domain : &p->domains[p->n_domains++];
-		s->domain->n++;
+		s->domain->l3 = (unsigned int)s->t.cpu.l3;
+		s->rank = s->domain->all++;
 	}
+	for (i = 0; i < p->n_domains; i++)
+		p->domains[i].n = p->domains[i].all;
+	p->n_active = p->n;
+	p->n_active_domains = p->n_domains;
 }
 
 /* With more threads than CPUs the one that we wait for may need the CPU that we would spin on. */
-static bool pool_crowded(const struct z5_topo *topo, unsigned int n)
+static unsigned int pool_cpus(const struct z5_topo *topo)
 {
+	unsigned int n = topo->n_cpus;
 	struct z5_mask mask;
 
-	if (n > topo->n_cpus || (topo->quota && n > topo->quota))
-		return true;
-	return sched_getaffinity(0, sizeof(mask), mask.set) >= 0 &&
-	       n > (unsigned int)CPU_COUNT_S(sizeof(mask), mask.set);
+	if (topo->quota && topo->quota < n)
+		n = topo->quota;
+	if (sched_getaffinity(0, sizeof(mask), mask.set) >= 0 &&
+	    (unsigned int)CPU_COUNT_S(sizeof(mask), mask.set) < n)
+		n = (unsigned int)CPU_COUNT_S(sizeof(mask), mask.set);
+	return n;
 }
 
 static int pool_spawn(struct z5_pool *p)
@@ -365,7 +485,8 @@ static struct z5_pool *pool_alloc(const struct z5_topo *topo, unsigned int n, bo
 	pool_assign_domains(p);
 	for (i = 0; i < n && !pin; i++)
 		p->slots[i].t.cpu.cpu = -1;
-	p->spin = pool_crowded(topo, n) ? 0 : POOL_SPIN;
+	p->n_cpus = pool_cpus(topo);
+	p->spin = n > p->n_cpus ? 0 : POOL_SPIN;
 	free(cpus);
 	return p;
 

@@ -21,7 +21,7 @@
 struct z5_pool;
 
 struct z5_thread {
-	unsigned int i, n;	/* thread i of n */
+	unsigned int i, n;	/* thread i of the n that take part in the run */
 	struct z5_pool *pool;
 	struct z5_cpu cpu;	/* where it is pinned; cpu.cpu == -1: not pinned */
 };
@@ -45,6 +45,18 @@ const struct z5_thread *z5_pool_thread(const struct z5_pool *p, unsigned int i);
  * called, if the pool is in a run already: from inside fn, or from another thread of the program.
  */
 int z5_pool_run(struct z5_pool *p, z5_work_fn fn, void *arg);
+
+/*
+ * The same with counts[d] threads of each domain d, its first ones, where it has more; the others sleep. The caller
+ * always takes part, in domain 0. To call it with other counts than before costs a run that does nothing where threads
+ * leave, and a wake for those who come back. NULL: all.
+ */
+int z5_pool_run_on(struct z5_pool *p, const unsigned int *counts, z5_work_fn fn, void *arg);
+
+/* L3 domains that the pool has threads in, numbered from 0 in the order of its threads. */
+unsigned int z5_pool_domains(const struct z5_pool *p);
+/* Threads that the pool has in domain d, 0 past the last one; l3 (may be NULL): its index in the topology. */
+unsigned int z5_pool_domain(const struct z5_pool *p, unsigned int d, unsigned int *l3);
 
 /*
  * Two levels: threads of an L3 domain meet on a line of their own, the last of each domain on a

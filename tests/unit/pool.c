@@ -126,6 +126,77 @@ static void test_brief_runs(const struct z5_topo *topo, const char *what)
 	ok(m.rounds && !m.wrong, "%s: %u brief runs", what, m.rounds);
 }
 
+/* Who took part in a run of some: threads by core, which the faked domains number from 0. */
+struct team {
+	struct meet m;
+	unsigned int rank[MAX];		/* t->i + 1, 0: not there */
+	unsigned int n[MAX];
+	atomic_uint there;
+};
+
+static void take_part(const struct z5_thread *t, void *arg)
+{
+	struct team *team = arg;
+
+	team->rank[t->cpu.core] = t->i + 1;
+	team->n[t->cpu.core] = t->n;
+	atomic_fetch_add(&team->there, 1);
+	meet_briefly(t, &team->m);
+}
+
+/* Runs of ever other threads: those asked for take part, numbered in order without a gap, and nobody else. */
+static void test_teams(const struct z5_topo *topo, const char *what)
+{
+	const unsigned int runs = getenv("Z5_TEST_ROUNDS") ? atoi(getenv("Z5_TEST_ROUNDS")) : 3000;
+	unsigned int counts[MAX], wrong = 0, seed = 1, d, i, k, l3, all = 0;
+	static struct team team;
+	struct z5_pool *p = pool(topo, MAX, true);
+
+	if (!ok(p && z5_pool_domains(p) == topo->n_l3s, "%s: as many in the pool", what))
+		return;
+	for (d = 0; d < topo->n_l3s; d++) {
+		all += z5_pool_domain(p, d, &l3);
+		wrong += z5_pool_domain(p, d, NULL) != topo->l3s[d].n_cpus || l3 != d;
+	}
+	ok(!wrong && all == MAX && !z5_pool_domain(p, d, &l3), "%s: and every thread in its own", what);
+	memset(&team, 0, sizeof(team));
+	for (i = 0; i < runs; i++) {
+		unsigned int core = 0, n = 0, total = 0;
+
+		for (d = 0; d < topo->n_l3s; d++) {
+			seed = seed * 1103515245 + 12345;
+			/* mostly as before, at times above what there is, at times nobody */
+			if (!i || !(seed >> 16 & 3))
+				counts[d] = (seed >> 20) % (topo->l3s[d].n_cpus + 2);
+			k = counts[d] < topo->l3s[d].n_cpus ? counts[d] : topo->l3s[d].n_cpus;
+			total += !d && !k ? 1 : k;
+		}
+		memset(team.rank, 0, sizeof(team.rank));
+		team.there = 0;
+		team.m.rounds++;
+		if (i % 7 == 6) {
+			wrong += z5_pool_run(p, take_part, &team) != 0;
+			wrong += team.there != MAX || team.n[0] != MAX || team.rank[MAX - 1] != MAX;
+			continue;
+		}
+		wrong += z5_pool_run_on(p, counts, take_part, &team) != 0;
+		wrong += team.there != total;
+		for (d = 0; d < topo->n_l3s; d++) {
+			for (k = 0; k < topo->l3s[d].n_cpus; k++, core++) {
+				bool in = k < counts[d] || !core;
+
+				wrong += team.rank[core] != (in ? ++n : 0) || (in && team.n[core] != total);
+			}
+		}
+	}
+	ok(!wrong && !team.m.wrong, "%s: %u runs of ever others (%u, %u wrong)", what, runs, wrong, team.m.wrong);
+	counts[0] = 1;
+	memset(counts + 1, 0, sizeof(counts) - sizeof(*counts));
+	z5_pool_run_on(p, counts, take_part, &team);
+	z5_pool_free(p);
+	ok(true, "%s: freed while all but the caller are out", what);
+}
+
 struct env {
 	unsigned int csr[MAX];
 	double product[MAX];
@@ -353,6 +424,7 @@ int main(void)
 		split_domains(&faked, cpus, l3s, MAX, n);
 		test_barrier(&faked, what, MAX, true);
 		test_brief_runs(&faked, what);
+		test_teams(&faked, what);
 	}
 	z5_topo_free(&topo);
 	return done();
