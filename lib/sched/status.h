@@ -39,14 +39,15 @@ struct z5_status_page;
 /* NULL where the kernel gives none: then nothing is shown. */
 struct z5_status_page *z5_status_new(void);
 void z5_status_free(struct z5_status_page *p);
-/* All of s but magic, version, size and seq. Accepts NULL. */
+/* All of s but magic, version, size and seq. No system call. Accepts NULL. One thread at a time. */
 void z5_status_write(struct z5_status_page *p, const struct z5_status *s);
 
 /* ---- the reader ---- */
 
 /*
  * The status of a process. 0; -ENOENT it shows none; -EACCES it may not be looked at; -EPROTO it shows something else
- * under this name. Strings are terminated and printable.
+ * under this name; -EAGAIN it was stopped while it wrote. Strings are terminated UTF-8 without control characters, rates
+ * finite and not negative, n_active at most n_threads, n_domains at most Z5_STATUS_DOMAINS. At failure s holds anything.
  */
 int z5_status_read(pid_t pid, struct z5_status *s);
 
