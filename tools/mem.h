@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of zen5-mem: what regions there are (mem_list.c), who has them (mem_users.c), changes (mem_change.c). */
+/*
+ * The parts of zen5-mem: texts of what there is (mem_list.c), changes (mem_change.c); and what zen5-top needs, too:
+ * regions (mem_regions.c) and who has them (mem_users.c).
+ */
 #ifndef TOOLS_MEM_H
 #define TOOLS_MEM_H
 
@@ -49,6 +52,23 @@ json_t *mem_json_region(int fd, const struct z5m_info *info);
 /* Prints a JSON value, and drops it. */
 void mem_dump(json_t *value);
 
+/* ---- regions: mem_regions.c ---- */
+
+struct mem_regions {
+	struct z5m_info *info;		/* by id */
+	size_t n;
+};
+
+/* All regions of the device. 0, or a negative errno and nothing to free. Dies without memory. */
+int mem_regions_read(struct mem_regions *r, int dev);
+void mem_regions_free(struct mem_regions *r);
+
+/* A descriptor for a look at a region; -1 if it has no name, or another one has it by now. */
+int mem_region_look(int dev, const struct z5m_info *info);
+
+/* All regions are files of one device: its number; 0 if it cannot be known, as where there are none. */
+dev_t mem_regions_dev(const struct mem_regions *r, int dev);
+
 /* ---- processes that have a region open or mapped: mem_users.c ---- */
 
 struct mem_user {
@@ -67,5 +87,8 @@ struct mem_users {
 /* Of all regions, which are the files of device st_dev. Dies without memory. */
 void mem_users_read(struct mem_users *u, dev_t dev);
 void mem_users_free(struct mem_users *u);
+
+/* The name of a process, printable, "" if it has ended. */
+void mem_command(pid_t pid, char command[32]);
 
 #endif

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,73 +60,28 @@ static struct z5_label *read_label(int fd, const struct z5m_info *info)
 	return l;
 }
 
-/* A descriptor for a look at a region; -1 if it has no name, or another one has it by now. */
-static int look(int dev, const struct z5m_info *info)
-{
-	struct z5m_open o = { .flags = 0 };
-	struct z5m_info now = { 0 };
-	int fd;
-
-	if (!*info->name)
-		return -1;
-	memcpy(o.name, info->name, sizeof(o.name));
-	fd = z5_dev_ioctl(dev, Z5M_IOC_OPEN, &o);
-	if (fd >= 0 && (z5_dev_ioctl(fd, Z5M_IOC_INFO, &now) < 0 || now.id != info->id)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd < 0 ? -1 : fd;
-}
-
-/* All regions are files of one device; where none can be opened, a page of our own tells which. */
-static dev_t regions_dev(int dev, const struct seen_list *list)
-{
-	struct z5m_create c = { .size = 4096, .page_order = Z5M_ORDER_4K };
-	dev_t found = 0;
-	struct stat st;
-	int fd;
-
-	for (size_t i = 0; i < list->n; i++)
-		if (list->region[i].fd >= 0 && !fstat(list->region[i].fd, &st))
-			return st.st_dev;
-	if (!list->n)
-		return 0;
-	fd = z5_dev_ioctl(dev, Z5M_IOC_CREATE, &c);
-	if (fd >= 0 && !fstat(fd, &st))
-		found = st.st_dev;
-	if (fd >= 0)
-		close(fd);
-	return found;
-}
-
 static void read_regions(int dev, struct seen_list *list)
 {
-	struct z5m_info info = { 0 };
-	int ret;
+	struct mem_regions all;
+	int ret = mem_regions_read(&all, dev);
 
-	*list = (struct seen_list){ 0 };
-	while (!(ret = z5_dev_ioctl(dev, Z5M_IOC_LIST, &info))) {
-		struct seen *p = realloc(list->region, (list->n + 1) * sizeof(*p));
-
-		if (!p)
-			die("out of memory");
-		list->region = p;
-		list->region[list->n++] = (struct seen){ .info = info, .fd = -1 };
-		/* the next one, whatever the module left in the other fields */
-		info = (struct z5m_info){ .after = info.id };
-	}
-	if (ret != -ENOENT)
+	if (ret < 0)
 		die("the list of regions: %s", strerror(-ret));
-	for (size_t i = 0; i < list->n; i++) {
+	*list = (struct seen_list){ .n = all.n, .region = calloc(all.n + 1, sizeof(*list->region)) };
+	if (!list->region)
+		die("out of memory");
+	for (size_t i = 0; i < all.n; i++) {
 		struct seen *s = &list->region[i];
 
-		s->fd = look(dev, &s->info);
+		s->info = all.info[i];
+		s->fd = mem_region_look(dev, &s->info);
 		s->label = read_label(s->fd, &s->info);
 	}
-	list->dev = regions_dev(dev, list);
+	list->dev = mem_regions_dev(&all, dev);
 	/* Our own descriptors are no news. */
 	if (list->dev)
 		mem_users_read(&list->users, list->dev);
+	mem_regions_free(&all);
 }
 
 static void free_regions(struct seen_list *list)

@@ -13,12 +13,27 @@
 #include "common.h"
 #include "mem.h"
 
+void mem_command(pid_t pid, char command[32])
+{
+	char path[64];
+	FILE *f;
+
+	*command = '\0';
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	f = fopen(path, "re");
+	if (f && fgets(command, 32, f))
+		command[strcspn(command, "\n")] = '\0';
+	if (f)
+		fclose(f);
+	for (char *c = command; *c; c++)
+		if (!isprint((unsigned char)*c))
+			*c = '?';
+}
+
 /* The entry of this process and region, made if there is none yet. */
 static struct mem_user *users_entry(struct mem_users *u, size_t first, pid_t pid, uint64_t id)
 {
-	char path[64];
 	struct mem_user *p;
-	FILE *f;
 
 	for (size_t i = first; i < u->n; i++)
 		if (u->user[i].id == id)
@@ -29,15 +44,7 @@ static struct mem_user *users_entry(struct mem_users *u, size_t first, pid_t pid
 	u->user = p;
 	p = &u->user[u->n++];
 	*p = (struct mem_user){ .pid = pid, .id = id };
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	f = fopen(path, "re");
-	if (f && fgets(p->command, sizeof(p->command), f))
-		p->command[strcspn(p->command, "\n")] = '\0';
-	if (f)
-		fclose(f);
-	for (char *c = p->command; *c; c++)
-		if (!isprint((unsigned char)*c))
-			*c = '?';
+	mem_command(pid, p->command);
 	return p;
 }
 
