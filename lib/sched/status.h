@@ -46,8 +46,9 @@ void z5_status_write(struct z5_status_page *p, const struct z5_status *s);
 
 /*
  * The status of a process. 0; -ENOENT it shows none; -EACCES it may not be looked at; -EPROTO it shows something else
- * under this name; -EAGAIN it was stopped while it wrote. Strings are terminated UTF-8 without control characters, rates
- * finite and not negative, n_active at most n_threads, n_domains at most Z5_STATUS_DOMAINS. At failure s holds anything.
+ * under this name; -EAGAIN it was stopped while it wrote. Strings are terminated UTF-8 without control characters,
+ * rates finite and not negative, n_active at most n_threads, n_domains at most Z5_STATUS_DOMAINS. At failure s holds
+ * anything.
  */
 int z5_status_read(pid_t pid, struct z5_status *s);
 

@@ -37,10 +37,10 @@ static struct z5_status of_number(uint32_t n)
 static bool whole(const struct z5_status *s)
 {
 	struct z5_status want = of_number((uint32_t)s->decoded);
-	const size_t from = offsetof(struct z5_status, decoded), to = offsetof(struct z5_status, counters) + sizeof(s->counters);
+	const size_t from = offsetof(struct z5_status, decoded), to = offsetof(struct z5_status, counters);
 
 	return !memcmp((const char *)s + from, (const char *)&want + from, to - from) &&
-		s->budget_bytes_s == want.budget_bytes_s && s->cap_others_bytes_s == want.cap_others_bytes_s;
+		!strcmp(s->counters, want.counters) && s->budget_bytes_s == want.budget_bytes_s && s->cap_others_bytes_s == want.cap_others_bytes_s;
 }
 
 static atomic_bool stop;
