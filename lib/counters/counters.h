@@ -61,7 +61,7 @@ struct z5_reading {
 
 /*
  * What a source has to be. Everything returns 0 or a negative errno, with one line in why where there is one. Tests and
- * the simulator of tests/sim bring their own.
+ * the simulated machines of tests bring their own.
  */
 struct z5_source {
 	const char *name;

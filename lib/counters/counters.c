@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#include <counters/counters.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <error.h>
+
+#define COUNTERS_MISSING	1024
+
+struct z5_counters {
+	const struct z5_source *source;	/* in use; its name NULL: the software one */
+	void *state;
+	unsigned int epoch;
+	uint64_t last_ns;		/* of the last sample in this epoch */
+	_Atomic uint64_t streamed, busy_ns;
+	char missing[COUNTERS_MISSING];
+};
+
+static const struct z5_source *const counters_machine[] = {
+	&z5_source_page, &z5_source_perf, &z5_source_resctrl,
+};
+
+/* The machine's own, as a list. */
+static const struct z5_source *counters_default(void)
+{
+	static struct z5_source list[sizeof(counters_machine) / sizeof(*counters_machine) + 1];
+
+	/* always the same: who else writes it meanwhile writes the same */
+	for (size_t i = 0; i < sizeof(counters_machine) / sizeof(*counters_machine); i++)
+		list[i] = *counters_machine[i];
+	return list;
+}
+
+__attribute__((format(printf, 2, 3)))
+static void counters_miss(struct z5_counters *c, const char *fmt, ...)
+{
+	size_t n = strlen(c->missing);
+	va_list ap;
+
+	if (n + 2 >= sizeof(c->missing))
+		return;
+	if (n)
+		c->missing[n++] = '\n';
+	va_start(ap, fmt);
+	vsnprintf(c->missing + n, sizeof(c->missing) - n, fmt, ap);
+	va_end(ap);
+}
+
+/* The first that opens, from source on. */
+static void counters_find(struct z5_counters *c)
+{
+	char why[256];
+
+	for (; c->source->name; c->source++) {
+		*why = '\0';
+		if (!c->source->open(c->source->arg, &c->state, why, sizeof(why)))
+			return;
+		counters_miss(c, "%s: %s", c->source->name, *why ? why : "cannot be opened");
+	}
+}
+
+int z5_counters_open(const struct z5_source *list, struct z5_counters **out, struct zen5rt_error *err)
+{
+	struct z5_counters *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return z5_fail(err, -ENOMEM, "out of memory");
+	c->source = list ? list : counters_default();
+	counters_find(c);
+	*out = c;
+	return 0;
+}
+
+void z5_counters_close(struct z5_counters *c)
+{
+	if (!c)
+		return;
+	if (c->source->name)
+		c->source->close(c->state);
+	free(c);
+}
+
+static void counters_software(struct z5_reading *r)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	r->source = "software";
+	r->ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	r->n_domains = r->n_channels = r->n_ports = 0;
+}
+
+void z5_counters_read(struct z5_counters *c, struct z5_reading *r)
+{
+	while (c->source->name) {
+		int ret = c->source->read(c->state, r);
+
+		if (!ret)
+			break;
+		if (ret == -EAGAIN) {
+			/* as if no time had passed: no rate comes of it */
+			r->source = c->source->name;
+			r->ns = c->last_ns;
+			r->n_domains = r->n_channels = r->n_ports = 0;
+			break;
+		}
+		counters_miss(c, "%s: ended: %s", c->source->name, strerror(-ret));
+		c->source->close(c->state);
+		c->source++;
+		c->epoch++;
+		counters_find(c);
+	}
+	if (!c->source->name)
+		counters_software(r);
+	c->last_ns = r->ns;
+	r->epoch = c->epoch;
+	r->streamed = atomic_load_explicit(&c->streamed, memory_order_relaxed);
+	r->busy_ns = atomic_load_explicit(&c->busy_ns, memory_order_relaxed);
+}
+
+void z5_counters_streamed(struct z5_counters *c, uint64_t bytes, uint64_t ns)
+{
+	atomic_fetch_add_explicit(&c->streamed, bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&c->busy_ns, ns, memory_order_relaxed);
+}
+
+const char *z5_counters_missing(const struct z5_counters *c)
+{
+	return c->missing;
+}

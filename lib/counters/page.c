@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+/* Source "zen5mem": the module's counter page. What is in it is checked before it is used: a device may be another's. */
+#include <counters/counters.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include <counters/page.h>
+#include <mem/device.h>
+
+/* The writer is busy for microseconds; where it is not done by then its CPU was taken away, as in virtual machines. */
+#define PAGE_TRIES	20000
+
+struct page_source {
+	const uint8_t *page;
+};
+
+bool z5_page_ok(const struct z5m_counters *h, char *why, size_t len)
+{
+	const struct {
+		const char *what;
+		uint64_t n, offset, size, max;
+	} arrays[] = {
+		{ "domains", h->n_domains, h->domain_offset, h->domain_size, Z5_READ_DOMAINS },
+		{ "channels", h->n_channels, h->channel_offset, h->channel_size, Z5_READ_CHANNELS },
+		{ "ports", h->n_ports, h->port_offset, h->port_size, Z5_READ_PORTS },
+	};
+
+	if (h->magic != Z5M_COUNTERS_MAGIC || h->version != Z5M_COUNTERS_VERSION) {
+		snprintf(why, len, "the counter page has version %u, this program knows %u", h->version, Z5M_COUNTERS_VERSION);
+		return false;
+	}
+	for (unsigned int i = 0; i < sizeof(arrays) / sizeof(*arrays); i++) {
+		if (arrays[i].n > arrays[i].max || arrays[i].size < 8 || arrays[i].size % 8 || arrays[i].offset % 8 ||
+		    arrays[i].offset > Z5M_COUNTERS_BYTES ||
+		    arrays[i].n * arrays[i].size > Z5M_COUNTERS_BYTES - arrays[i].offset) {
+			snprintf(why, len, "the counter page's %s are outside of it", arrays[i].what);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* An entry as this file knows it: what an older module's lacks is zero, which reads as absent. */
+static void page_entry(void *to, size_t ours, const uint8_t *from, size_t theirs)
+{
+	memset(to, 0, ours);
+	memcpy(to, from, theirs < ours ? theirs : ours);
+}
+
+static void page_totals(struct z5_total *t, const struct z5m_counter *c, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		t[i] = (struct z5_total){ .n = c[i].total, .state = (enum z5m_counter_state)c[i].state, .error = (int)c[i].error };
+}
+
+static void page_copy(const uint8_t *page, const struct z5m_counters *h, struct z5_reading *r)
+{
+	for (unsigned int i = 0; i < h->n_domains; i++) {
+		struct z5m_counter_domain d;
+
+		page_entry(&d, sizeof(d), page + h->domain_offset + (size_t)i * h->domain_size, h->domain_size);
+		r->domain[i] = (struct z5_read_domain){ .domain = d.domain };
+		page_totals(r->domain[i].l3, d.counter, Z5M_DOMAIN_COUNTERS);
+	}
+	for (unsigned int i = 0; i < h->n_channels; i++) {
+		struct z5m_counter_channel c;
+
+		page_entry(&c, sizeof(c), page + h->channel_offset + (size_t)i * h->channel_size, h->channel_size);
+		r->channel[i] = (struct z5_read_channel){ .channel = c.channel };
+		page_totals(r->channel[i].umc, c.counter, Z5M_CHANNEL_COUNTERS);
+	}
+	for (unsigned int i = 0; i < h->n_ports; i++) {
+		struct z5m_counter_port p;
+
+		page_entry(&p, sizeof(p), page + h->port_offset + (size_t)i * h->port_size, h->port_size);
+		r->port[i] = (struct z5_read_port){ .port = p.port };
+		page_totals(r->port[i].df, p.counter, Z5M_PORT_COUNTERS);
+	}
+	r->n_domains = h->n_domains;
+	r->n_channels = h->n_channels;
+	r->n_ports = h->n_ports;
+	r->ns = h->ts_ns;
+	r->source = h->flags & Z5M_COUNTERS_MOCK ? "zen5mem MOCK" : "zen5mem";
+}
+
+int z5_page_read(const void *page, struct z5_reading *r)
+{
+	const _Atomic uint32_t *seq = (const _Atomic uint32_t *)((const uint8_t *)page + offsetof(struct z5m_counters, seq));
+	char why[128];
+
+	for (unsigned int i = 0; i < PAGE_TRIES; i++) {
+		const uint32_t before = atomic_load_explicit(seq, memory_order_acquire);
+		struct z5m_counters h;
+
+		if (before & 1) {
+			_mm_pause();
+			continue;
+		}
+		memcpy(&h, page, sizeof(h));
+		/* half written it may say anything; it is believed only if the sequence says that it is whole */
+		if (!z5_page_ok(&h, why, sizeof(why))) {
+			atomic_thread_fence(memory_order_acquire);
+			if (atomic_load_explicit(seq, memory_order_relaxed) == before)
+				return -EPROTO;
+			continue;
+		}
+		page_copy(page, &h, r);
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(seq, memory_order_relaxed) == before)
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+static int page_open(void *arg, void **state, char *why, size_t why_len)
+{
+	struct z5m_counters_open o = { .interval_us = 0 };
+	struct page_source *p;
+	struct z5m_version v;
+	int dev, fd, ret = 0;
+
+	(void)arg;
+	dev = z5_dev_open(&v, why, why_len);
+	if (dev < 0)
+		return dev;
+	fd = v.features & Z5M_FEATURE_COUNTERS ? z5_dev_ioctl(dev, Z5M_IOC_COUNTERS, &o) : -ENOTTY;
+	close(dev);
+	if (fd < 0) {
+		snprintf(why, why_len, fd == -ENOTTY ? "this version of the module has no counters" :
+			 fd == -EPERM ? "the module demands CAP_PERFMON (counters_perfmon)" : "Z5M_IOC_COUNTERS: %s", strerror(-fd));
+		return fd;
+	}
+	p = calloc(1, sizeof(*p));
+	if (p)
+		p->page = mmap(NULL, Z5M_COUNTERS_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	if (!p || p->page == MAP_FAILED) {
+		ret = p ? -errno : -ENOMEM;
+		snprintf(why, why_len, "the counter page cannot be mapped: %s", strerror(-ret));
+		free(p);
+	}
+	close(fd);
+	if (ret)
+		return ret;
+	if (!z5_page_ok((const struct z5m_counters *)p->page, why, why_len)) {
+		munmap((void *)p->page, Z5M_COUNTERS_BYTES);
+		free(p);
+		return -EPROTO;
+	}
+	*state = p;
+	return 0;
+}
+
+static int page_read(void *state, struct z5_reading *r)
+{
+	return z5_page_read(((struct page_source *)state)->page, r);
+}
+
+static void page_close(void *state)
+{
+	struct page_source *p = state;
+
+	munmap((void *)p->page, Z5M_COUNTERS_BYTES);
+	free(p);
+}
+
+const struct z5_source z5_source_page = { "zen5mem", page_open, page_read, page_close, NULL };
