@@ -135,6 +135,20 @@ struct zen5rt_params {
 	zen5rt_log_fn log;
 	zen5rt_progress_fn progress;
 	void *user;
+	/*
+	 * Threads of each L3 domain that decode lone tokens (prefill always has all of them). NULL: the smallest number
+	 * that is within 1 % of the best rate is searched for, as slowly as it takes to cost less than 1 % itself. "auto":
+	 * at once. "off": all. "N": so many of each domain; "N,N,...": by domain.
+	 */
+	const char *throttle;
+	/* Bytes of weights and KV cache a second, that all threads together may read; 0: no limit. */
+	double bandwidth_budget;
+	/*
+	 * Bytes a second that all other processes together may read and write, by resctrl; 0: no limit. One process at a
+	 * time; undone by zen5rt_close(), and after a kill by the next zen5rt_open() of who may. -ENOTSUP, -EBUSY,
+	 * -EACCES, -ERANGE.
+	 */
+	double cap_others;
 };
 
 ZEN5RT_API void zen5rt_params_init(struct zen5rt_params *params);
@@ -158,6 +172,28 @@ struct zen5rt_thread_info {
 };
 ZEN5RT_API int zen5rt_thread_info(const struct zen5rt *rt, unsigned int i,
 				  struct zen5rt_thread_info *info);
+
+/* The domains with threads are numbered from 0 in the order of zen5rt_thread_info(). */
+#define ZEN5RT_THROTTLE_DOMAINS	64
+
+struct zen5rt_throttle_info {
+	const char *mode;	/* "off", "fixed", "auto", "patient" */
+	bool searching;
+	unsigned int n_domains;
+	/* threads by domain: of the next token, between searches, and that there are */
+	unsigned int now[ZEN5RT_THROTTLE_DOMAINS], held[ZEN5RT_THROTTLE_DOMAINS], all[ZEN5RT_THROTTLE_DOMAINS];
+	unsigned int decisions;	/* windows measured in searches */
+	unsigned int searches;	/* that ended */
+	unsigned int changes;	/* of what is held, the first choice not counted */
+	/* rates of decoding with those threads and with all, where last measured; 0: not yet */
+	double held_bytes_s, all_bytes_s;
+	double noise;		/* from one window to the next, relative */
+	const char *why;	/* of the last search; static */
+	const char *counters;	/* where the readings came from: "zen5mem", "perf", "resctrl", "software", ""; static */
+	double budget, cap_others;	/* as asked for */
+	char text[160];		/* all in a line: "auto: 4+4 of 8+8 threads, held" */
+};
+ZEN5RT_API void zen5rt_throttle_info(const struct zen5rt *rt, struct zen5rt_throttle_info *info);
 
 /*
  * Reads memory with all threads for about half a second and returns the best rate seen in

@@ -94,6 +94,7 @@ static int runtime_level(const char *name, unsigned int *level, struct zen5rt_er
 int zen5rt_open(const struct zen5rt_params *params, struct zen5rt **out, struct zen5rt_error *err)
 {
 	struct zen5rt_cpu_info cpu;
+	struct zen5rt_error cap_err;
 	struct zen5rt_params p;
 	struct zen5rt *rt;
 	unsigned int level = 0;
@@ -108,6 +109,10 @@ int zen5rt_open(const struct zen5rt_params *params, struct zen5rt **out, struct 
 	}
 	if (p.n_threads > 1024)
 		return z5_fail(err, -EINVAL, "%u threads: at most 1024", p.n_threads);
+	if (!(p.bandwidth_budget >= 0) || (p.bandwidth_budget > 0 && !(p.bandwidth_budget >= 1e6)))
+		return z5_fail(err, -EINVAL, "bandwidth budget of %g bytes a second: at least 1e6", p.bandwidth_budget);
+	if (!(p.cap_others >= 0))
+		return z5_fail(err, -EINVAL, "others capped to %g bytes a second: a positive number", p.cap_others);
 	ret = runtime_level(p.level, &level, err);
 	if (ret)
 		return ret;
@@ -116,21 +121,35 @@ int zen5rt_open(const struct zen5rt_params *params, struct zen5rt **out, struct 
 		return z5_fail(err, -ENOMEM, "out of memory");
 	rt->params = p;
 	z5_kernels_init(&rt->k, level);
+	ret = z5_govern_cap(&rt->govern, p.cap_others, &cap_err);
+	if (ret && p.cap_others > 0) {
+		z5_fail(err, ret, "%s", cap_err.message);
+		goto err_govern;
+	}
+	/* what an earlier run has left is no reason not to run */
+	if (ret)
+		z5_log(rt, ZEN5RT_LOG_WARNING, "%s", cap_err.message);
 	ret = z5_topo_read("", &rt->topo, err);
 	if (ret)
-		goto err_free;
+		goto err_govern;
 	ret = z5_pool_new(&rt->topo, p.n_threads, p.pin, &rt->pool, err);
 	if (ret)
 		goto err_topo;
+	ret = z5_govern_open(&rt->govern, &p, rt->pool, err);
+	if (ret)
+		goto err_pool;
 	zen5rt_cpu_info(&cpu);
 	z5_log(rt, ZEN5RT_LOG_INFO, "level %s on %s, %s", rt->k.level, *cpu.brand ? cpu.brand : "a CPU without a name",
 	       cpu.zen5 ? "a Zen 5" : "not a Zen 5: runs all the same");
 	*out = rt;
 	return 0;
 
+err_pool:
+	z5_pool_free(rt->pool);
 err_topo:
 	z5_topo_free(&rt->topo);
-err_free:
+err_govern:
+	z5_govern_close(&rt->govern);
 	free(rt);
 	return ret;
 }
@@ -139,6 +158,7 @@ void zen5rt_close(struct zen5rt *rt)
 {
 	if (!rt)
 		return;
+	z5_govern_close(&rt->govern);
 	z5_pool_free(rt->pool);
 	z5_topo_free(&rt->topo);
 	free(rt);
@@ -168,6 +188,11 @@ int zen5rt_thread_info(const struct zen5rt *rt, unsigned int i, struct zen5rt_th
 	info->l3_bytes = t->cpu.l3 >= 0 && (unsigned int)t->cpu.l3 < rt->topo.n_l3s ?
 			 rt->topo.l3s[t->cpu.l3].bytes : 0;
 	return 0;
+}
+
+void zen5rt_throttle_info(const struct zen5rt *rt, struct zen5rt_throttle_info *info)
+{
+	z5_govern_info(&rt->govern, info);
 }
 
 /* ---- read bandwidth ---- */

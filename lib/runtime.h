@@ -4,6 +4,7 @@
 #define Z5_RUNTIME_H
 
 #include <kernels/kernels.h>
+#include <sched/govern.h>
 #include <sched/pool.h>
 #include <topo/topo.h>
 
@@ -12,6 +13,7 @@ struct zen5rt {
 	struct z5_topo topo;
 	struct z5_pool *pool;
 	struct z5_kernels k;
+	struct z5_govern govern;
 	_Atomic bool busy;
 };
 

@@ -99,6 +99,24 @@ static void explain_threads(const struct run *r)
 	}
 }
 
+static void explain_throttle(const struct run *r)
+{
+	struct zen5rt_throttle_info t;
+
+	zen5rt_throttle_info(r->rt, &t);
+	fprintf(stderr, "throttle:   %s", t.text);
+	if (t.searches)
+		fprintf(stderr, "; %u searches in %u windows, the last because of %s", t.searches, t.decisions, t.why);
+	fputc('\n', stderr);
+	if (t.searches && t.all_bytes_s > 0 && t.held_bytes_s > 0)
+		fprintf(stderr, "            %.2f GB/s so, %.2f GB/s when last tried with all threads (readings: %s)\n",
+			t.held_bytes_s / 1e9, t.all_bytes_s / 1e9, t.counters);
+	if (t.budget > 0)
+		fprintf(stderr, "            no more than %g GB/s\n", t.budget / 1e9);
+	if (t.cap_others > 0)
+		fprintf(stderr, "            others no more than %g GB/s\n", t.cap_others / 1e9);
+}
+
 void explain(const struct run *r)
 {
 	struct zen5rt_region_info region;
@@ -128,6 +146,7 @@ void explain(const struct run *r)
 	else if (*m.not_resident)
 		fprintf(stderr, "resident:   no: %s\n", m.not_resident);
 	explain_threads(r);
+	explain_throttle(r);
 	fputs("weights:    type  role                rows x columns     count       bytes  kernel       calls   columns\n", stderr);
 	for (unsigned int i = 0; !zen5rt_weight_info(r->model, i, &w); i++)
 		fprintf(stderr, "            %-5s %-18s %6llu x %-8llu %6u %11s  %-10s %7llu %9llu\n", w.type, w.role,
@@ -158,6 +177,33 @@ static json_t *json_region(const struct zen5rt_region_info *i)
 			 "asked", (json_int_t)i->asked, "size", (json_int_t)i->size,
 			 "page", (json_int_t)i->page, "page_bytes", (json_int_t)i->page_bytes, "pages", i->pages,
 			 "refused", i->why);
+}
+
+static json_t *json_counts(const unsigned int *n, unsigned int domains)
+{
+	json_t *a = json_array();
+
+	for (unsigned int d = 0; d < domains; d++)
+		json_array_append_new(a, json_integer((json_int_t)n[d]));
+	return a;
+}
+
+static json_t *json_throttle(const struct run *r)
+{
+	struct zen5rt_throttle_info t;
+	json_t *o;
+
+	zen5rt_throttle_info(r->rt, &t);
+	o = json_pack("{s:s, s:b, s:o, s:o, s:o, s:i, s:i, s:i, s:s, s:s, s:f}", "mode", t.mode, "searching", t.searching,
+		      "threads", json_counts(t.now, t.n_domains), "held", json_counts(t.held, t.n_domains),
+		      "all", json_counts(t.all, t.n_domains), "decisions", (int)t.decisions,
+		      "searches", (int)t.searches, "changes", (int)t.changes, "why", t.why, "counters", t.counters,
+		      "noise", t.noise);
+	json_object_set_new(o, "held_bytes_per_s", t.held_bytes_s > 0 ? json_real(t.held_bytes_s) : json_null());
+	json_object_set_new(o, "all_bytes_per_s", t.all_bytes_s > 0 ? json_real(t.all_bytes_s) : json_null());
+	json_object_set_new(o, "budget_bytes_per_s", t.budget > 0 ? json_real(t.budget) : json_null());
+	json_object_set_new(o, "others_bytes_per_s", t.cap_others > 0 ? json_real(t.cap_others) : json_null());
+	return o;
 }
 
 static json_t *json_explain(const struct run *r)
@@ -230,6 +276,7 @@ void print_json(const struct run *r, const char *text, size_t len, bool with_exp
 	json_object_set_new(o, "first_token_s", json_real(r->n_out ? r->first_s : r->prompt_s));
 	json_object_set_new(o, "decoded", json_integer((json_int_t)r->n_eval));
 	json_object_set_new(o, "decode_s", json_real(r->decode_s));
+	json_object_set_new(o, "throttle", json_throttle(r));
 	if (with_explain)
 		json_object_set_new(o, "explain", json_explain(r));
 	if (json_dumpf(o, stdout, JSON_INDENT(1)) || putchar('\n') == EOF)

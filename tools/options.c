@@ -4,6 +4,7 @@
 #include <argp.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "chat.h"
 #include "common.h"
@@ -12,7 +13,7 @@ enum {
 	OPT_TEMP = 256, OPT_TOP_K, OPT_TOP_P, OPT_MIN_P, OPT_REPEAT, OPT_REPEAT_N, OPT_UBATCH, OPT_TOKENS,
 	OPT_LOGITS, OPT_JSON, OPT_EXPLAIN, OPT_NO_DISPLAY, OPT_IGNORE_EOS, OPT_NO_PIN,
 	OPT_CHAT, OPT_NO_CHAT, OPT_SYSTEM, OPT_TEMPLATE, OPT_STOP, OPT_NO_SHIFT,
-	OPT_REQUIRE_ZEN5, OPT_RESIDENT,
+	OPT_REQUIRE_ZEN5, OPT_RESIDENT, OPT_THROTTLE, OPT_BUDGET, OPT_CAP_OTHERS,
 	OPT_GRAMMAR, OPT_GRAMMAR_FILE, OPT_SCHEMA, OPT_SCHEMA_FILE,
 };
 
@@ -38,6 +39,9 @@ static const struct argp_option options[] = {
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
 	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Exit status 3 and one line unless the CPU is a Zen 5", 0 },
 	{ "resident", OPT_RESIDENT, "NAME", OPTION_ARG_OPTIONAL, "Leave the weights in memory for the next run, or use those that are there (needs the module zen5mem)", 0 },
+	{ "throttle", OPT_THROTTLE, "off|auto|N[,N...]", 0, "Threads of each L3 domain that decode: all; as few as do as well, searched for at once; or so many (default: searched for slowly)", 0 },
+	{ "bandwidth-budget", OPT_BUDGET, "GB/s", 0, "Read no more memory than that, for the sake of others", 0 },
+	{ "cap-others", OPT_CAP_OTHERS, "GB/s", 0, "Let all other processes together have no more than that while this runs (resctrl, root)", 0 },
 	{ NULL, 0, NULL, 0, "Sampling:", 4 },
 	{ "temp", OPT_TEMP, "T", 0, "Temperature; 0: always the likeliest token (default 0.8)", 0 },
 	{ "top-k", OPT_TOP_K, "N", 0, "Only the N likeliest tokens; 0: off (default 40)", 0 },
@@ -145,6 +149,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--resident=: which name?");
 		a->resident = arg ? arg : "";
 		break;
+	case OPT_THROTTLE:
+		if (strcmp(arg, "off") && strcmp(arg, "auto") && (!*arg || arg[strspn(arg, "0123456789,")]))
+			argp_error(state, "--throttle %s: off, auto, a number of threads, or N,N,... by L3 domain", arg);
+		a->throttle = arg;
+		break;
+	case OPT_BUDGET: a->bandwidth_budget = arg_float("--bandwidth-budget", arg, 0.001, 1e6) * 1e9; break;
+	case OPT_CAP_OTHERS: a->cap_others = arg_float("--cap-others", arg, 0.001, 1e6) * 1e9; break;
 	case OPT_GRAMMAR: set_grammar(a, &a->grammar, arg, state); break;
 	case OPT_GRAMMAR_FILE: set_grammar(a, &a->grammar_file, arg, state); break;
 	case OPT_SCHEMA: set_grammar(a, &a->schema, arg, state); break;

@@ -12,6 +12,8 @@ enum chat_mode { CHAT_AUTO, CHAT_ON, CHAT_OFF };
 
 struct options {
 	const char *model, *prompt, *prompt_file, *tokens, *logits;
+	const char *throttle;				/* NULL: not given */
+	double bandwidth_budget, cap_others;		/* bytes a second, 0: none */
 	const char *resident;				/* NULL: not asked for, "": a name of the library's making */
 	const char *grammar, *grammar_file, *schema, *schema_file;	/* at most one */
 	long long n_predict, ctx, threads, ubatch, seed;	/* -1 or 0: not given */

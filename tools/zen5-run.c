@@ -332,6 +332,9 @@ int main(int argc, char **argv)
 	zen5rt_params_init(&rp);
 	rp.n_threads = (unsigned int)o.threads;
 	rp.pin = !o.no_pin;
+	rp.throttle = o.throttle;
+	rp.bandwidth_budget = o.bandwidth_budget;
+	rp.cap_others = o.cap_others;
 	watch_params(&watch, &rp);
 	if (zen5rt_open(&rp, &r.rt, &err))
 		die("%s", err.message);

@@ -119,7 +119,12 @@ void z5_attention(const struct z5_pass *p, unsigned int layer)
 	const uint64_t wanted = (uint64_t)p->t->n;
 	uint32_t parts = (rep + Z5_ATTN_QUERIES - 1) / Z5_ATTN_QUERIES;
 	const size_t hd_v = p->s->kv.hd_v;
+	const double budget = p->m->rt->govern.budget / p->t->n;
 
+	if (budget > 0)
+		z5_budget_wait(&p->own->budget, budget,
+			       (uint64_t)((double)p->s->kv.region.asked / h->n_layer / p->s->n_ctx / p->t->n *
+					  (p->step->pos + p->n)));
 	/*
 	 * A unit is a KV head, some tokens and some of the query heads that share it: together they are as many queries
 	 * as one call takes, unless smaller units are needed to keep all threads busy.

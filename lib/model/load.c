@@ -519,6 +519,7 @@ int zen5rt_model_load_with(struct zen5rt *rt, const char *path, const struct zen
 	m->load_s = z5_now() - start;
 	if (*m->not_resident)
 		z5_log(rt, ZEN5RT_LOG_WARNING, "the weights do not stay in memory: %s", m->not_resident);
+	z5_govern_loaded(&rt->govern, path);
 	z5_log(rt, ZEN5RT_LOG_INFO, "weights: %zu bytes in %s%s%s", m->region.asked,
 	       m->region.backend->name, *m->region.why ? ", because " : "", m->region.why);
 	*out = m;

@@ -33,8 +33,8 @@ void z5_share_tokens(const struct z5_pass *p)
 /* Tokens whose activations stay in the second-level cache while all rows pass by. */
 #define CACHED_BYTES (512u << 10)
 
-void z5_product_groups(const struct z5_pass *p, const struct z5_weight *w, const void *data, uint64_t g0, uint64_t g1,
-		       const struct z5_acts *acts, size_t row, uint32_t n, float *y, size_t y_stride)
+static void product_range(const struct z5_pass *p, const struct z5_weight *w, const void *data, uint64_t g0, uint64_t g1,
+			  const struct z5_acts *acts, size_t row, uint32_t n, float *y, size_t y_stride)
 {
 	const struct z5_buf *x = &acts->form[w->ops->act];
 	size_t at_once = CACHED_BYTES / z5_act_bytes(w->ops->act, w->k) / 8 * 8;
@@ -45,6 +45,29 @@ void z5_product_groups(const struct z5_pass *p, const struct z5_weight *w, const
 						 y_stride / sizeof(float), data, w->k, g0, g1,
 						 x->p + (row + t) * x->stride, x->stride,
 						 n - t < at_once ? n - t : at_once);
+}
+
+/* What is read between two looks at the budget, in seconds of it: a quarter of its bucket. */
+#define BUDGET_STEP (0.25e-9 * Z5_BUDGET_DEPTH_NS)
+
+void z5_product_groups(const struct z5_pass *p, const struct z5_weight *w, const void *data, uint64_t g0, uint64_t g1,
+		       const struct z5_acts *acts, size_t row, uint32_t n, float *y, size_t y_stride)
+{
+	const double budget = p->m->rt->govern.budget / p->t->n;
+	const size_t group = w->ops->group_bytes(w->k);
+	uint64_t step;
+
+	if (!(budget > 0)) {
+		product_range(p, w, data, g0, g1, acts, row, n, y, y_stride);
+		return;
+	}
+	step = (uint64_t)(budget * BUDGET_STEP / (double)group) + 1;
+	for (uint64_t g = g0; g < g1; g += step) {
+		const uint64_t end = g1 - g < step ? g1 : g + step;
+
+		z5_budget_wait(&p->own->budget, budget, group * (end - g));
+		product_range(p, w, data, g, end, acts, row, n, y, y_stride);
+	}
 }
 
 void z5_product_count(const struct z5_pass *p, const struct z5_weight *w, uint64_t calls, uint64_t n)

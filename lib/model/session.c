@@ -250,6 +250,30 @@ uint32_t zen5rt_session_pos(const struct zen5rt_session *s)
 	return s->pos;
 }
 
+/* What a token at the session's position streams of weights and KV cache. */
+static uint64_t session_bytes(const struct zen5rt_session *s)
+{
+	return s->m->decode_bytes + (uint64_t)((double)s->kv.region.asked * (s->pos + 1) / s->n_ctx);
+}
+
+/* A lone token is bound by memory, where fewer threads may do as well; more of them are work for all. */
+static void session_run(struct zen5rt_session *s, struct z5_step *step)
+{
+	struct zen5rt *rt = s->m->rt;
+	const unsigned int *counts = step->total == 1 ? z5_govern_counts(&rt->govern, s->m) : NULL;
+	const double start = z5_now();
+	uint64_t ns;
+
+	z5_pool_run_on(rt->pool, counts, s->m->arch->forward, step);
+	ns = (uint64_t)((z5_now() - start) * 1e9);
+	if (step->cancelled)
+		return;
+	if (step->total == 1)
+		z5_govern_decoded(&rt->govern, session_bytes(s), ns);
+	else
+		z5_govern_prefilled(&rt->govern, step->n, ns);
+}
+
 static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float *all,
 		struct zen5rt_error *err)
 {
@@ -280,11 +304,10 @@ static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float
 		step.logits = step.n == left;
 		step.all = all && step.n > 1 ? all + i * n_vocab : NULL;
 		step.logits |= all && !step.all;
-		if (z5_progress(rt, ZEN5RT_STAGE_PREFILL, i, n)) {
+		if (z5_progress(rt, ZEN5RT_STAGE_PREFILL, i, n))
 			step.cancelled = true;
-		} else {
-			z5_pool_run(rt->pool, s->m->arch->forward, &step);
-		}
+		else
+			session_run(s, &step);
 		if (step.cancelled) {
 			s->pos = start;
 			ret = z5_fail(err, -ECANCELED, "cancelled after %zu of %zu tokens", i, n);

@@ -4,6 +4,7 @@
 #define Z5_SESSION_H
 
 #include <cache/kv.h>
+#include <sched/budget.h>
 
 #include "model.h"
 
@@ -71,6 +72,7 @@ struct z5_private {
 	uint32_t *n_kv, *from;
 	float *state, *sinks;
 	struct z5_acts head;	/* Z5_MLA_TOKENS inputs of one head's k_b or v_b */
+	struct z5_budget budget;
 };
 
 /* Queries that one call of the attention kernel takes at most. */
