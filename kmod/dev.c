@@ -26,6 +26,7 @@ union z5m_arg {
 	struct z5m_domain domain;
 	struct z5m_node node;
 	struct z5m_reserve reserve;
+	struct z5m_counters_open counters;
 	struct z5m_slots slots;
 	struct z5m_seal seal;
 	struct z5m_name name;
@@ -65,7 +66,8 @@ static int z5m_dev_version(struct file *file, union z5m_arg *arg, struct file **
 		.abi = Z5M_ABI,
 		.features = (z5m_map_has_1g() ? Z5M_FEATURE_MAP_1G : 0) |
 			    (IS_ENABLED(CONFIG_DMA_SHARED_BUFFER) ? Z5M_FEATURE_DMABUF : 0) |
-			    (z5m_kernel_tested() ? 0 : Z5M_FEATURE_UNTESTED),
+			    (z5m_kernel_tested() ? 0 : Z5M_FEATURE_UNTESTED) |
+			    Z5M_FEATURE_COUNTERS,
 		.max_bytes = z5m_max_bytes(),
 		.used_bytes = z5m_used_bytes(),
 		.n_domains = z5m_domains_count(),
@@ -160,6 +162,14 @@ static int z5m_dev_reserve(struct file *file, union z5m_arg *arg, struct file **
 	return z5m_reserve_set(v->node, v->windows, v->flags & Z5M_CREATE_MOVABLE, &v->got);
 }
 
+static int z5m_dev_counters(struct file *file, union z5m_arg *arg, struct file **opened)
+{
+	if (arg->counters.flags)
+		return -EINVAL;
+	*opened = z5m_counters_file(&arg->counters);
+	return PTR_ERR_OR_ZERO(*opened);
+}
+
 static const struct z5m_ioctl z5m_dev_ioctls[] = {
 	{ Z5M_IOC_VERSION, Z5M_ANSWERS, z5m_dev_version },
 	{ Z5M_IOC_CREATE, Z5M_OPENS | Z5M_ANSWERS, z5m_dev_create, z5m_dev_create_undo },
@@ -169,6 +179,7 @@ static const struct z5m_ioctl z5m_dev_ioctls[] = {
 	{ Z5M_IOC_DOMAIN, Z5M_ANSWERS, z5m_dev_domain },
 	{ Z5M_IOC_NODE, Z5M_ANSWERS, z5m_dev_node },
 	{ Z5M_IOC_RESERVE, Z5M_ANSWERS, z5m_dev_reserve },
+	{ Z5M_IOC_COUNTERS, Z5M_OPENS, z5m_dev_counters },
 };
 
 /* ---- a region ---- */
@@ -402,6 +413,11 @@ static const struct file_operations z5m_dev_fops = {
 	.get_unmapped_area = z5m_map_unmapped_area,
 	.llseek = noop_llseek,
 };
+
+bool z5m_dev_is(const struct file *file)
+{
+	return file->f_op == &z5m_dev_fops;
+}
 
 static int z5m_file_mmap(struct file *file, struct vm_area_struct *vma)
 {

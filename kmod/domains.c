@@ -182,6 +182,21 @@ int z5m_domains_node(unsigned int index)
 	return node;
 }
 
+int z5m_domains_cpu(unsigned int index, int *package)
+{
+	int cpu = -ENODEV;
+
+	mutex_lock(&z5m_l3s_lock);
+	if (index < z5m_n_l3s) {
+		cpu = cpumask_first(z5m_l3s[index].online);
+		if (cpu >= nr_cpu_ids)
+			cpu = -1;
+		*package = z5m_l3s[index].package;
+	}
+	mutex_unlock(&z5m_l3s_lock);
+	return cpu;
+}
+
 static void z5m_domains_free(void)
 {
 	while (z5m_n_l3s)

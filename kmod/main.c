@@ -36,11 +36,21 @@ static int __init z5m_init(void)
 	if (ret)
 		goto err_reserve;
 	z5m_debugfs_init();
-	ret = z5m_dev_init();
+	ret = z5m_counters_init();
 	if (ret)
 		goto err_debugfs;
+	ret = z5m_netlink_init();
+	if (ret)
+		goto err_counters;
+	ret = z5m_dev_init();
+	if (ret)
+		goto err_netlink;
 	return 0;
 
+err_netlink:
+	z5m_netlink_exit();
+err_counters:
+	z5m_counters_exit();
 err_debugfs:
 	z5m_debugfs_exit();
 	z5m_sysfs_exit();
@@ -55,6 +65,8 @@ err_domains:
 static void __exit z5m_exit(void)
 {
 	z5m_dev_exit();
+	z5m_netlink_exit();
+	z5m_counters_exit();
 	z5m_debugfs_exit();
 	z5m_sysfs_exit();
 	z5m_reserve_exit();

@@ -328,8 +328,10 @@ struct z5m_region *z5m_region_create(struct z5m_create *c)
 	 * is of a size to be had.
 	 */
 	ret = z5m_charge(&charge, c->size);
-	if (ret)
+	if (ret) {
+		z5m_netlink_failed(c, ret);
 		return ERR_PTR(ret);
+	}
 	r = kvzalloc(struct_size(r, slots, DIV_ROUND_UP_ULL(c->size, Z5M_SLOT_SIZE)), GFP_KERNEL);
 	if (!r) {
 		z5m_uncharge(&charge);
@@ -343,8 +345,11 @@ struct z5m_region *z5m_region_create(struct z5m_create *c)
 	r->uid = current_euid();
 	r->created_ns = ktime_get_boottime_ns();
 	ret = z5m_region_fill(r, home);
-	if (ret)
+	if (ret) {
+		if (ret != -EINTR)
+			z5m_netlink_failed(c, ret);
 		goto err_uncharge;
+	}
 	ret = z5m_region_publish(r);
 	if (ret)
 		goto err_memory;
@@ -353,6 +358,7 @@ struct z5m_region *z5m_region_create(struct z5m_create *c)
 	c->n_windows = r->bytes[Z5M_ORDER_1G] >> Z5M_SLOT_SHIFT;
 	trace_zen5mem_create(r);
 	z5m_region_event();
+	z5m_netlink_region(Z5M_CMD_REGION_CREATED, r);
 	return r;
 
 err_memory:
@@ -373,6 +379,7 @@ static void z5m_region_release(struct kref *ref)
 	trace_zen5mem_destroy(r);
 	z5m_region_free_memory(r);
 	z5m_uncharge(&r->charge);
+	z5m_netlink_region(Z5M_CMD_REGION_DESTROYED, r);
 	iput(r->inode);
 	kvfree(r);
 	simple_release_fs(&z5m_region_mnt, &z5m_region_mnt_count);
@@ -513,8 +520,10 @@ int z5m_region_name(struct z5m_region *r, const char name[Z5M_NAME_LEN])
 		kref_get(&r->ref);
 	}
 	mutex_unlock(&z5m_regions_lock);
-	if (!ret)
+	if (!ret) {
 		z5m_region_event();
+		z5m_netlink_region(Z5M_CMD_REGION_NAMED, r);
+	}
 	return ret;
 }
 
@@ -534,6 +543,7 @@ int z5m_region_seal(struct z5m_region *r)
 	if (news) {
 		trace_zen5mem_seal(r);
 		z5m_region_event();
+		z5m_netlink_region(Z5M_CMD_REGION_SEALED, r);
 	}
 	return ret;
 }

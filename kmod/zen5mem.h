@@ -13,6 +13,8 @@
 #include <linux/nodemask.h>
 #include <linux/uidgid.h>
 #include <linux/zen5mem.h>
+#include <linux/zen5mem_counters.h>
+#include <linux/zen5mem_netlink.h>
 
 #define Z5M_SLOT_SIZE		BIT_ULL(Z5M_SLOT_SHIFT)
 #define Z5M_WINDOW_PAGES	BIT(Z5M_ORDER_1G)
@@ -69,6 +71,41 @@ long z5m_window_scan(unsigned long start, unsigned long end, z5m_look_fn look, v
 		     struct z5m_candidate *c, unsigned long room);
 /* Of n candidates, how many have no fixed page. */
 unsigned long z5m_window_clean(const struct z5m_candidate *c, unsigned long n);
+
+/* ---- tally.c: totals, and what thresholds make of them ---- */
+
+struct z5m_tally {
+	u64 total;
+	u64 raw, enabled, running;	/* as last read */
+	u64 since;			/* of total, by the event that is there now */
+	u32 reads;			/* of that event */
+	u32 state, error, glitches, renewals;
+};
+
+/* A new event begins at 0. */
+void z5m_tally_start(struct z5m_tally *t);
+/* What perf_event_read_value() gave. Sets total, state, glitches. */
+void z5m_tally_add(struct z5m_tally *t, u64 raw, u64 enabled, u64 running);
+/* load: it should have moved by now. */
+void z5m_tally_judge(struct z5m_tally *t, bool load);
+/* Whether the event is to be made again before its counter is at its end. */
+bool z5m_tally_full(const struct z5m_tally *t);
+
+struct z5m_threshold {
+	u32 id, quantity, index;
+	u64 high, low;
+	bool above;
+};
+
+/* Else it is of a channel. */
+bool z5m_quantity_of_domain(u32 quantity);
+/*
+ * Of what the counters of a domain or channel have grown by within ns. 0, -EINVAL: no such
+ * quantity, -ENODATA: nothing to tell it by.
+ */
+int z5m_quantity_value(u32 quantity, const u64 *d, u64 ns, u64 *value);
+/* true: it was crossed, t->above says which way. */
+bool z5m_threshold_step(struct z5m_threshold *t, u64 value);
 
 /* ---- pages.c: memory, from the machine and back to it ---- */
 
@@ -231,6 +268,8 @@ struct file *z5m_dmabuf_file(struct z5m_region *r, bool write);
 
 int z5m_dev_init(void);
 void z5m_dev_exit(void);
+/* Whether it is a file of the device itself. */
+bool z5m_dev_is(const struct file *file);
 extern const struct file_operations z5m_region_fops;
 
 /* ---- domains.c ---- */
@@ -242,6 +281,70 @@ unsigned int z5m_domains_count(void);
 int z5m_domains_get(struct z5m_domain *d);
 /* Node of a domain, -ENODEV: no such domain. */
 int z5m_domains_node(unsigned int index);
+
+/* First CPU of a domain that is online, -1: none; its package. -ENODEV: no such domain. */
+int z5m_domains_cpu(unsigned int index, int *package);
+
+/* ---- events.c: the PMUs ---- */
+
+/* Events of one L3 domain, channel or port. */
+#define Z5M_SET_MAX	4
+
+struct z5m_set {
+	u32 id;			/* domain, N of amd_umc_N, port */
+	unsigned int n;
+	const u64 *configs;
+	int type;		/* of the PMU, negative: there is none */
+	int package;		/* of a port */
+	int cpu;		/* -1: none */
+	struct perf_event *event[Z5M_SET_MAX];
+	struct z5m_tally tally[Z5M_SET_MAX];
+	u64 last[Z5M_SET_MAX];	/* totals of the sample before */
+};
+
+struct z5m_sets {
+	unsigned int n_domains, n_channels, n_ports;
+	struct z5m_set domain[Z5M_COUNTERS_DOMAINS];
+	struct z5m_set channel[Z5M_COUNTERS_CHANNELS];
+	struct z5m_set port[Z5M_COUNTERS_PORTS];
+	char source[64];
+	bool mock;
+};
+
+/* Finds the PMUs and makes the events; totals stay what they were. */
+void z5m_sets_open(struct z5m_sets *s);
+void z5m_sets_close(struct z5m_sets *s);
+/* Makes again what lost its CPU. */
+void z5m_sets_mend(struct z5m_sets *s);
+void z5m_sets_read(struct z5m_sets *s);
+
+/* ---- counters.c: the thread that samples, and its page ---- */
+
+int z5m_counters_init(void);
+void z5m_counters_exit(void);
+/* A descriptor's file for Z5M_IOC_COUNTERS. */
+struct file *z5m_counters_file(const struct z5m_counters_open *o);
+/* Whether the caller may read counters. */
+bool z5m_counters_permitted(void);
+/* Samples for a while, and waits for the first sample. 0, -EINTR. */
+int z5m_counters_poke(void);
+/* The sets as last sampled, and when, until z5m_counters_unlock(). */
+const struct z5m_sets *z5m_counters_lock(u64 *ts_ns);
+void z5m_counters_unlock(void);
+u32 z5m_counters_interval(void);
+/* -EINVAL: out of range. */
+int z5m_counters_set_interval(u32 us);
+unsigned int z5m_counters_readers(void);
+
+/* ---- netlink.c ---- */
+
+int z5m_netlink_init(void);
+void z5m_netlink_exit(void);
+/* A region's event; sleeps. */
+void z5m_netlink_region(u8 cmd, const struct z5m_region *r);
+void z5m_netlink_failed(const struct z5m_create *c, int error);
+/* After each sample, with the sets locked. ns: since the one before. */
+void z5m_netlink_thresholds(const struct z5m_sets *s, u64 ns);
 
 /* ---- sysfs.c, debugfs.c ---- */
 
