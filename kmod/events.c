@@ -113,8 +113,9 @@ static void z5m_set_open(struct z5m_set *s)
 }
 
 /*
- * Whether an event has lost its CPU. A PMU that moves its events has moved them by now; one that
- * does not leaves them switched off for good, also when the CPU comes back.
+ * Whether an event has lost its CPU. A PMU that moves its events may have moved them; one that does
+ * not leaves them switched off for good, also when the CPU comes back. (On 6.12 the kernel's
+ * perf_pmu_migrate_context() moves the first event only.)
  */
 static bool z5m_set_lost(const struct z5m_set *s)
 {
@@ -126,7 +127,9 @@ static bool z5m_set_lost(const struct z5m_set *s)
 		const struct perf_event *event = s->event[i];
 
 		if (!event) {
-			if (s->tally[i].state == Z5M_COUNTER_OFFLINE)
+			/* ENODEV: the PMU does not know yet that the CPU is back */
+			if (s->tally[i].state == Z5M_COUNTER_OFFLINE ||
+			    s->tally[i].error == ENODEV)
 				return true;
 			continue;
 		}
@@ -137,15 +140,35 @@ static bool z5m_set_lost(const struct z5m_set *s)
 	return false;
 }
 
+/*
+ * While a PMU moves its events, which takes a grace period of RCU, they look as if they were lost.
+ */
+#define Z5M_LOST_NS		(200 * (u64)NSEC_PER_MSEC)
+
+/* Whether it is for us to make the events again. */
+static bool z5m_set_gone(struct z5m_set *s)
+{
+	u64 now = ktime_get_ns();
+
+	if (!z5m_set_lost(s)) {
+		s->lost_ns = 0;
+		return false;
+	}
+	if (!s->lost_ns)
+		s->lost_ns = now;
+	return now - s->lost_ns >= Z5M_LOST_NS;
+}
+
 static void z5m_set_renew(struct z5m_set *s, int cpu)
 {
 	unsigned int i;
 
 	z5m_set_close(s);
 	s->cpu = cpu;
+	s->lost_ns = 0;
 	z5m_set_open(s);
-	for (i = 0; cpu >= 0 && i < s->n; i++)
-		s->tally[i].renewals++;
+	for (i = 0; i < s->n; i++)
+		s->tally[i].renewals += !!s->event[i];
 }
 
 static void z5m_set_read(struct z5m_set *s)
@@ -346,7 +369,7 @@ void z5m_sets_mend(struct z5m_sets *s)
 	int package;
 
 	for (i = 0; i < s->n_domains; i++)
-		if (z5m_set_lost(&s->domain[i]))
+		if (z5m_set_gone(&s->domain[i]))
 			z5m_set_renew(&s->domain[i], z5m_domains_cpu(i, &package));
 	for (; i < n; i++) {
 		z5m_set_init(&s->domain[i], i, s->domain[0].type, z5m_l3_configs,
@@ -356,14 +379,15 @@ void z5m_sets_mend(struct z5m_sets *s)
 	}
 	s->n_domains = n;
 	for (i = 0; i < s->n_channels; i++) {
-		if (!z5m_set_lost(&s->channel[i]))
+		if (!z5m_set_gone(&s->channel[i]))
 			continue;
 		z5m_channel_open(&s->channel[i]);
+		s->channel[i].lost_ns = 0;
 		for (n = 0; n < s->channel[i].n; n++)
-			s->channel[i].tally[n].renewals++;
+			s->channel[i].tally[n].renewals += !!s->channel[i].event[n];
 	}
 	for (i = 0; i < s->n_ports; i++)
-		if (z5m_set_lost(&s->port[i]))
+		if (z5m_set_gone(&s->port[i]))
 			z5m_set_renew(&s->port[i], z5m_package_cpu(s->port[i].package));
 }
 

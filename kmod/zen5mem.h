@@ -297,6 +297,7 @@ struct z5m_set {
 	int type;		/* of the PMU, negative: there is none */
 	int package;		/* of a port */
 	int cpu;		/* -1: none */
+	u64 lost_ns;		/* when its CPU was first missed, 0: it is there */
 	struct perf_event *event[Z5M_SET_MAX];
 	struct z5m_tally tally[Z5M_SET_MAX];
 	u64 last[Z5M_SET_MAX];	/* totals of the sample before */

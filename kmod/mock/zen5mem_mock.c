@@ -48,11 +48,6 @@ static u64 mock_start;
 module_param_named(start, mock_start, ullong, 0644);
 MODULE_PARM_DESC(start, "value that counters begin at (default 0)");
 
-/* Counters stop at 2^48 - 1, as those of UMCs did before 6.16. */
-static bool mock_saturate;
-module_param_named(saturate, mock_saturate, bool, 0644);
-MODULE_PARM_DESC(saturate, "counters stop at 2^48 - 1 instead of wrapping (default N)");
-
 static atomic64_t mock_clock_us;
 static atomic_t mock_backward = ATOMIC_INIT(0), mock_cleared = ATOMIC_INIT(0);
 
@@ -168,8 +163,6 @@ static u64 mock_hw_read(struct perf_event *event)
 	hw->count += (now - hw->clock) * mock_rate(m, mock_domain(m, event->cpu),
 						   event->attr.config);
 	hw->clock = now;
-	if (mock_saturate && hw->count > MOCK_MASK)
-		hw->count = MOCK_MASK;
 	if (hw->cleared != atomic_read(&mock_cleared)) {
 		hw->cleared = atomic_read(&mock_cleared);
 		hw->count = 0;
