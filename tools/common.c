@@ -10,11 +10,15 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+void (*before_die)(void);
+
 void die(const char *fmt, ...)
 {
 	char line[1024];
 	va_list ap;
 
+	if (before_die)
+		before_die();
 	fflush(stdout);
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);

@@ -11,6 +11,9 @@
 /* One line "<command>: ..." on stderr, control characters shown as ?, then exit status 1. */
 void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
+/* Called by die() before it says anything, if it is set: who holds the terminal gives it back. */
+extern void (*before_die)(void);
+
 /*
  * Whole argument as a number in [lo, hi]; anything else is a line that names the option, and exit status 64 as argp
  * gives it for usage errors.

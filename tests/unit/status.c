@@ -40,7 +40,8 @@ static bool whole(const struct z5_status *s)
 	const size_t from = offsetof(struct z5_status, decoded), to = offsetof(struct z5_status, counters);
 
 	return !memcmp((const char *)s + from, (const char *)&want + from, to - from) &&
-		!strcmp(s->counters, want.counters) && s->budget_bytes_s == want.budget_bytes_s && s->cap_others_bytes_s == want.cap_others_bytes_s;
+		!strcmp(s->counters, want.counters) && s->budget_bytes_s == want.budget_bytes_s &&
+		s->cap_others_bytes_s == want.cap_others_bytes_s;
 }
 
 static atomic_bool stop;
