@@ -300,7 +300,7 @@ static void process(struct top_text *text, const struct top_process *p)
 	if (*s->counters)
 		put(text, strstr(s->counters, "MOCK") ? TOP_ALARM : TOP_DIM, " (by %s)", s->counters);
 	if (s->budget_bytes_s > 0)
-		put(text, TOP_DIM, ", budget %.1f GB/s", s->budget_bytes_s / 1e9);
+		put(text, TOP_DIM, ", budget %g GB/s", s->budget_bytes_s / 1e9);
 	if (s->cap_others_bytes_s > 0)
 		put(text, TOP_DIM, ", others at most %.1f GB/s", s->cap_others_bytes_s / 1e9);
 }

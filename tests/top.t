@@ -1,0 +1,192 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: MIT
+# zen5-top on a machine that counts nothing: running models, the forms of output, recordings, and the screen on a pseudo
+# terminal, where each step waits for what it expects to see. Counters are shown in tests/vm (guest-tests/counters.sh).
+# Environment: B, the build directory.
+use strict;
+use warnings;
+use Fcntl;
+use File::Temp qw(tempdir);
+use IO::Select;
+use JSON::PP;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $b = $ENV{B} // 'build';
+my $top = "$b/zen5-top";
+my $dir = tempdir(CLEANUP => 1);
+my $model = 'tests/models/zen5-tiny.gguf';
+$ENV{TERM} = 'xterm';
+delete @ENV{qw(LC_ALL LC_CTYPE LANG LINES COLUMNS)};
+
+sub sh {
+	my ($cmd) = @_;
+	my $status = system('sh', '-c', "{ $cmd\n} >$dir/out 2>$dir/err </dev/null");
+	my @text = map { open my $f, '<:raw', "$dir/$_" or die; local $/; <$f> // '' } qw(out err);
+	return ($status & 127 ? 128 + ($status & 127) : $status >> 8, @text);
+}
+
+# ---- a model that runs ----
+
+# long enough for everything below, and stopped there
+my $running = fork // die "fork: $!";
+if (!$running) {
+	open STDOUT, '>', '/dev/null';
+	open STDERR, '>', '/dev/null';
+	exec "$b/zen5-run", $model, qw(--ignore-eos --temp 0 -t 2 --throttle 2 --bandwidth-budget 0.02 -c 4096 -n 4000 -p Once) or POSIX::_exit(9);
+}
+# until it decodes
+my $rc = 1;
+my ($out, $err);
+for (1 .. 600) {
+	($rc, $out, $err) = sh("$top --json -n 1 -d 0.05");
+	last if $rc || $out =~ /"pid":$running\b/ && $out =~ /"decoded":[1-9]/;
+	sleep 0.1;
+}
+my $j = eval { decode_json($out) } // {};
+my ($p) = grep { $_->{pid} == $running } @{$j->{processes} // []};
+ok($rc == 0 && $p, 'JSON shows the process') or diag "$rc $out $err";
+is($p->{model}, 'zen5-tiny.gguf', 'its model');
+ok(($p->{threads} // 0) == 2 && ($p->{throttle} // '') =~ /^fixed: 2/ && abs(($p->{budget_bytes_s} // 0) - 2e7) < 1,
+	'threads, throttle and budget') or diag explain $p;
+is_deeply([map { $j->{$_} } qw(domains channels)], [[], []], 'no counters here') if ($j->{source} // '') eq 'software';
+ok(@{$j->{notes}} > 0, 'and the reasons');
+($rc, $out, $err) = sh("$top -b -n 2 -d 0.05");
+ok($rc == 0 && $err eq '' && (() = $out =~ /^zen5-top  /mg) == 2 && $out =~ /^ *$running zen5-run .* zen5-tiny\.gguf$/m,
+	'text, twice') or diag "$rc $out $err";
+($rc, $out) = sh("$top --csv -n 2 -d 0.05");
+ok($rc == 0 && $out =~ /\Atime,kind,index,name,value\n/ && (() = $out =~ /^time,/mg) == 1 &&
+	!grep { !/^[^,]+,[a-z]+,\d+,[a-z_0-9]+,("(?:[^"]|"")*"|[-+.\de]*|true|false)$/ && !/^time,/ } split /\n/, $out) or diag $out;
+like($out, qr/^[^,]+,process,$running,/m, 'the process in CSV');
+
+# ---- recordings ----
+
+($rc, undef, $err) = sh("$top --json -n 2 -d 0.05 --record $dir/r");
+($rc, undef, $err) = sh("$top -b -n 1 -d 0.05 --record $dir/r");
+open my $f, '<', "$dir/r" or die "$dir/r: $!";
+my @lines = <$f>;
+close $f;
+ok($rc == 0 && @lines == 3 && !(grep { !eval { decode_json($_)->{zen5_top} } } @lines), 'a recording is appended to') or diag "$rc $err @lines";
+sh("echo important >$dir/other");
+($rc, $out, $err) = sh("$top -b -n 1 -d 0.05 --record $dir/other; cat $dir/other");
+ok($out eq "important\n" && $err =~ /\Azen5-top: .*other.*\n\z/, 'another file is not') or diag "$out $err";
+($rc, $out, $err) = sh("$top -b -n 1 -d 0.05 --record $dir/no/where");
+ok($rc == 1 && $err =~ /\Azen5-top: .*\n\z/, 'a folder that is not there');
+($rc, $out, $err) = sh("$top --json -n 1 -d 0.05 >/dev/full");
+ok($rc == 1 && $err =~ /\Azen5-top: .*\n\z/, 'a full disk') or diag "$rc $err";
+($rc, $out, $err) = sh("$top -b -n 50 -d 0.05 | head -n 1");
+ok($out =~ /^zen5-top/ && $err !~ /\n.*\n/, 'a pipe that closes') or diag $err;
+
+# ---- usage ----
+
+for (['-d 0', qr/interval/], ['-d x', qr/interval/], ['-n 0', qr/iterations/], ['--json --csv', qr/one of them/], ['extra', qr/extra/]) {
+	my ($args, $like) = @$_;
+	($rc, undef, $err) = sh("$top $args");
+	ok($rc == 64 && $err =~ $like, "wrong usage: $args") or diag "$rc $err";
+}
+($rc, undef, $err) = sh($top);
+ok($rc == 64 && $err =~ /\Azen5-top: .*-b.*\n\z/, 'no terminal') or diag "$rc $err";
+
+# ---- the screen ----
+
+use constant { TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430, TIOCSWINSZ => 0x5414, TCGETS => 0x5401 };
+my ($tty, $slave, $pid, $seen);
+
+sub size {
+	my ($rows, $columns) = @_;
+	ioctl $tty, TIOCSWINSZ, pack('S4', $rows, $columns, 0, 0);
+}
+
+sub start {
+	my ($rows, $columns, @args) = @_;
+	sysopen $tty, '/dev/ptmx', O_RDWR | O_NOCTTY or return 0;
+	my ($unlock, $number) = (pack('i', 0), pack('I', 0));
+	ioctl $tty, TIOCSPTLCK, $unlock or return 0;
+	ioctl $tty, TIOCGPTN, $number or return 0;
+	my $name = '/dev/pts/' . unpack 'I', $number;
+	sysopen $slave, $name, O_RDWR | O_NOCTTY or return 0;
+	size($rows, $columns);
+	$seen = '';
+	$pid = fork // die "fork: $!";
+	return 1 if $pid;
+	POSIX::setsid();
+	sysopen my $s, $name, O_RDWR or POSIX::_exit(99);
+	POSIX::dup2(fileno $s, $_) for 0 .. 2;
+	exec $top, @args or POSIX::_exit(98);
+}
+
+# Waits until what was shown since the last time matches; the limit is for a program that hangs.
+sub expect {
+	my ($like) = @_;
+	my $end = time + 60;
+	my $select = IO::Select->new($tty);
+	while ($seen !~ $like) {
+		return 0 if time > $end || !$select->can_read(1) && time > $end;
+		next if !$select->can_read(0);
+		sysread($tty, my $part, 65536) or return $seen =~ $like;
+		$seen .= $part;
+	}
+	$seen = '';
+	return 1;
+}
+
+sub type {
+	syswrite $tty, $_[0];
+}
+
+sub mode {
+	my $t = "\0" x 64;
+	ioctl $slave, TCGETS, $t;
+	return unpack 'H*', substr $t, 0, 36;
+}
+
+sub ended {
+	waitpid $pid, 0;
+	return $? & 127 ? 128 + ($? & 127) : $? >> 8;
+}
+
+SKIP: {
+	skip 'no pseudo terminals here', 1 if !start(24, 80, '-d', 0.05);
+	my $before = mode();
+	ok(expect(qr/zen5-top.*$running/s), 'a screen of 24 x 80');
+	type('p');
+	ok(expect(qr/pause/i), 'p pauses');
+	type('p');
+	type('?');
+	ok(expect(qr/quit|end/i), '? helps');
+	type('?');
+	size(50, 200);
+	kill WINCH => $pid;
+	ok(expect(qr/zen5-top/), 'larger');
+	size(1, 1);
+	kill WINCH => $pid;
+	type("\e[B\e[A ");
+	size(5, 20);
+	kill WINCH => $pid;
+	ok(expect(qr/zen5/), 'down to 1 x 1, and up again');
+	type('q');
+	is(ended(), 0, 'q ends it');
+	is(mode(), $before, 'and the terminal is as before');
+	for my $sig (qw(INT TERM HUP)) {
+		start(24, 80, '-d', 0.05);
+		$before = mode();
+		expect(qr/zen5-top/);
+		kill $sig => $pid;
+		my $status = ended();
+		my %number = (HUP => 1, INT => 2, TERM => 15);
+		ok(($sig eq 'INT' ? $status == 0 || $status == 130 : $status == 128 + $number{$sig}) && mode() eq $before,
+			"SIG$sig: the terminal is as before") or diag $status;
+	}
+	start(24, 80, '-d', 0.05, '-n', 3);
+	is(ended(), 0, '-n ends it');
+	$ENV{TERM} = 'no-such-terminal';
+	start(24, 80);
+	ok(expect(qr/zen5-top: .*-b/) && ended() == 64, 'an unknown terminal is said') or diag $seen;
+}
+
+kill KILL => $running;
+waitpid $running, 0;
+($rc, $out) = sh("$top --json -n 1 -d 0.05");
+unlike($out, qr/"pid":$running\b/, 'a killed process is gone');
+done_testing();
