@@ -17,7 +17,7 @@ PKG_CONFIG ?= pkg-config
 KDIR    ?= /lib/modules/$(shell uname -r)/build
 
 # What apt-get is asked for when it is missing.
-BUILD_PKGS := gcc make pkg-config libc6-dev libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libncurses-dev
+BUILD_PKGS := gcc make pkg-config libc6-dev libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libncurses-dev libnl-3-dev libnl-genl-3-dev
 KMOD_PKGS  := gcc make dwarves kmod $(if $(wildcard /lib/modules/*/build/Makefile),,linux-headers-amd64)
 VM_PKGS    := qemu-system-x86 busybox-static cpio debootstrap
 CHECK_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) $(VM_PKGS) perl clang libclang-rt-dev valgrind xz-utils dkms
@@ -26,11 +26,12 @@ STYLE_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) cppcheck clang git perl python3-minimal
 DEBUG_PKGS := bc bison flex libelf-dev libssl-dev
 MODEL      := tests/models/zen5-tiny.gguf
 
-LIBS  := $(shell $(PKG_CONFIG) --libs libpcre2-8 libutf8proc jansson 2>/dev/null || echo -lpcre2-8 -lutf8proc -ljansson) -lm -lpthread
+LIBS  := $(shell $(PKG_CONFIG) --libs libpcre2-8 libutf8proc jansson libnl-genl-3.0 2>/dev/null || echo -lpcre2-8 -lutf8proc -ljansson -lnl-genl-3 -lnl-3) -lm -lpthread
+NL_CFLAGS := $(shell $(PKG_CONFIG) --cflags libnl-genl-3.0 2>/dev/null || echo -I/usr/include/libnl3)
 TLIBS := -ledit $(shell $(PKG_CONFIG) --libs ncursesw 2>/dev/null || echo -lncursesw -ltinfo)
 
 # One answer on every machine: fma only where it is written (design: numerics).
-Z5_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DZ5_VERSION='"$(VERSION)"' -Iinclude -Ilib -I. \
+Z5_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DZ5_VERSION='"$(VERSION)"' -Iinclude -Ilib -I. $(NL_CFLAGS) \
 	-Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow=local -Wvla \
 	-ffp-contract=off -fno-math-errno -fvisibility=hidden -fPIC -pthread
 ifneq ($(SAN),)

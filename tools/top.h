@@ -111,6 +111,13 @@ struct top_record {
 void top_record_open(struct top_record *r, const char *path);
 void top_record_add(struct top_record *r, const struct top *t);
 
+/* ---- the module's netlink family: top_events.c ---- */
+
+/* Prints events as they come, for ever; dies where there are none. */
+void top_events(void) __attribute__((noreturn));
+/* Sets the module's time between samples for whoever has no wish of his own; dies where that cannot be. */
+void top_module_interval(uint32_t us);
+
 /* ---- the screen: top_screen.c ---- */
 
 /*

@@ -19,7 +19,7 @@
 const char *argp_program_version = "zen5-top " Z5_VERSION;
 const char *argp_program_bug_address = "the project's issues";
 
-enum { OPT_JSON = 256, OPT_CSV, OPT_RECORD, OPT_REQUIRE };
+enum { OPT_JSON = 256, OPT_CSV, OPT_RECORD, OPT_EVENTS, OPT_MODULE_INTERVAL, OPT_REQUIRE };
 
 static const struct argp_option options[] = {
 	{ "interval", 'd', "S", 0, "Seconds between snapshots, 0.05 to 3600 (default 1)", 1 },
@@ -28,6 +28,8 @@ static const struct argp_option options[] = {
 	{ "json", OPT_JSON, NULL, 0, "The same as one JSON object a line", 1 },
 	{ "csv", OPT_CSV, NULL, 0, "The same as comma-separated values, a number a line", 1 },
 	{ "record", OPT_RECORD, "FILE", 0, "Append each snapshot to FILE, as --json writes it", 1 },
+	{ "events", OPT_EVENTS, NULL, 0, "Print what the module tells: regions that come and go, thresholds (root)", 1 },
+	{ "module-interval", OPT_MODULE_INTERVAL, "S", 0, "Set the module's time between samples, 0.001 to 10 s, and end (root)", 1 },
 	{ "require-zen5", OPT_REQUIRE, NULL, 0, "Exit status 3 and one line unless the CPU is a Zen 5", 1 },
 	{ 0 }
 };
@@ -46,6 +48,8 @@ struct top_options {
 	unsigned long iterations;	/* 0: no end */
 	enum form form;
 	const char *record;
+	bool events;
+	double module_interval;		/* 0: not given */
 };
 
 static void set_form(struct top_options *o, enum form form, struct argp_state *state)
@@ -67,6 +71,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_JSON: set_form(o, JSON, state); break;
 	case OPT_CSV: set_form(o, CSV, state); break;
 	case OPT_RECORD: o->record = arg; break;
+	case OPT_EVENTS: o->events = true; break;
+	case OPT_MODULE_INTERVAL: o->module_interval = arg_float("--module-interval", arg, 0.001, 10); break;
 	case OPT_REQUIRE: require_zen5(NULL); break;
 	case ARGP_KEY_ARG: argp_error(state, "%s: what is that?", arg); break;
 	default:
@@ -158,6 +164,12 @@ int main(int argc, char **argv)
 	/* numbers for machines have a point */
 	setlocale(LC_NUMERIC, "C");
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	if (o.module_interval > 0) {
+		top_module_interval((uint32_t)(o.module_interval * 1e6 + 0.5));
+		return 0;
+	}
+	if (o.events)
+		top_events();
 	if (o.form == SCREEN && top_no_screen()) {
 		fprintf(stderr, "zen5-top: %s: use -b, --json or --csv\n", top_no_screen());
 		return EX_USAGE;

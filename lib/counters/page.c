@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -16,6 +17,9 @@
 
 /* The writer is busy for microseconds; where it is not done by then its CPU was taken away, as in virtual machines. */
 #define PAGE_TRIES	20000
+
+/* The first sample comes at once, unless the machine is very busy. */
+#define PAGE_FIRST_MS	500
 
 struct page_source {
 	const uint8_t *page;
@@ -119,9 +123,33 @@ int z5_page_read(const void *page, struct z5_reading *r)
 	return -EAGAIN;
 }
 
+static uint64_t page_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Whether there is anything that counts, which the first sample since then tells: PMUs come and go while nobody reads. */
+static bool page_counts(const uint8_t *page, uint64_t since, char *why, size_t len)
+{
+	const volatile struct z5m_counters *h = (const volatile struct z5m_counters *)page;
+	const struct timespec ms = { .tv_nsec = 1000000 };
+
+	for (unsigned int i = 0; i < PAGE_FIRST_MS && h->ts_ns < since; i++)
+		nanosleep(&ms, NULL);
+	if (h->ts_ns >= since && *h->source)
+		return true;
+	snprintf(why, len, h->ts_ns >= since ? "the module is there, but no PMU amd_l3 or amd_umc_0" :
+		 "the module does not sample");
+	return false;
+}
+
 static int page_open(void *arg, void **state, char *why, size_t why_len)
 {
 	struct z5m_counters_open o = { .interval_us = 0 };
+	const uint64_t since = page_now();
 	struct page_source *p;
 	struct z5m_version v;
 	int dev, fd, ret = 0;
@@ -148,10 +176,14 @@ static int page_open(void *arg, void **state, char *why, size_t why_len)
 	close(fd);
 	if (ret)
 		return ret;
-	if (!z5_page_ok((const struct z5m_counters *)p->page, why, why_len)) {
+	if (!z5_page_ok((const struct z5m_counters *)p->page, why, why_len))
+		ret = -EPROTO;
+	else if (!page_counts(p->page, since, why, why_len))
+		ret = -ENODEV;
+	if (ret) {
 		munmap((void *)p->page, Z5M_COUNTERS_BYTES);
 		free(p);
-		return -EPROTO;
+		return ret;
 	}
 	*state = p;
 	return 0;
