@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The thread that samples, while somebody reads, and the page that they read. The page is written in
- * one go, with preemption off, from sets that only the thread touches.
+ * The thread that samples, while somebody reads, and the page that they read. The page is written
+ * in one go, with preemption off, from sets that only the thread touches.
  */
 #include <linux/anon_inodes.h>
 #include <linux/capability.h>
@@ -96,7 +96,8 @@ static void z5m_page_set(struct z5m_counter *to, const struct z5m_set *s)
 	}
 }
 
-static void z5m_page_write(const struct z5m_sets *s, u64 now, u32 interval_us, u64 cost_ns, bool late)
+static void z5m_page_write(const struct z5m_sets *s, u64 now, u32 interval_us, u64 cost_ns,
+			   bool late)
 {
 	struct z5m_counter_domain *d = (void *)z5m_page + Z5M_PAGE_DOMAINS;
 	struct z5m_counter_channel *c = (void *)z5m_page + Z5M_PAGE_CHANNELS;
@@ -107,7 +108,7 @@ static void z5m_page_write(const struct z5m_sets *s, u64 now, u32 interval_us, u
 	/* Readers spin while seq is odd: nobody may come between. */
 	preempt_disable();
 	WRITE_ONCE(z5m_page->seq, seq + 1);
-	smp_wmb();
+	smp_wmb();	/* readers: odd before anything else changes */
 	z5m_page->flags = s->mock ? Z5M_COUNTERS_MOCK : 0;
 	z5m_page->interval_us = interval_us;
 	z5m_page->ts_ns = now;
@@ -133,7 +134,7 @@ static void z5m_page_write(const struct z5m_sets *s, u64 now, u32 interval_us, u
 		p[i].cpu = s->port[i].cpu;
 		z5m_page_set(p[i].counter, &s->port[i]);
 	}
-	smp_wmb();
+	smp_wmb();	/* readers: even after everything has changed */
 	WRITE_ONCE(z5m_page->seq, seq + 2);
 	preempt_enable();
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Events of the PMUs amd_l3, amd_umc_N and amd_df, for each L3 domain, memory channel and CCD port.
- * The kernel owns the MSRs behind them: they are used through in-kernel perf events alone, which are
- * not pinned, so that whoever runs perf gets a share.
+ * The kernel owns the MSRs behind them: they are used through in-kernel perf events alone, which
+ * are not pinned, so that whoever runs perf gets a share.
  */
 #include <linux/cpu.h>
 #include <linux/perf_event.h>
@@ -31,25 +31,31 @@ static const u64 z5m_umc_configs[] = {
 	[Z5M_UMC_DATA_SLOTS] = 0x14,
 };
 
-/*
- * Port n: event 41e + 40h * n for 0 to 7, 41f + 40h * (n - 8) for 8 to 15; the low eight bits of the
- * event are bits 0-7, the others 32-37; umask ffe inbound, fff outbound, local and remote.
- */
 #define Z5M_PORTS	16
-#define Z5M_DF_EVENT(e)	((u64)((e) & 0xff) | (u64)((e) >> 8) << 32)
-#define Z5M_DF_UMASK(u)	((u64)((u) & 0xff) << 8 | (u64)((u) >> 8) << 24)
-#define Z5M_DF_PORT(n)	((n) < 8 ? 0x41e + 0x40 * (n) : 0x41f + 0x40 * ((n) - 8))
-#define Z5M_DF_CONFIGS(n) {							\
-	[Z5M_PORT_READS] = Z5M_DF_EVENT(Z5M_DF_PORT(n)) | Z5M_DF_UMASK(0xffe),	\
-	[Z5M_PORT_WRITES] = Z5M_DF_EVENT(Z5M_DF_PORT(n)) | Z5M_DF_UMASK(0xfff),	\
+
+static u64 z5m_df_configs[Z5M_PORTS][Z5M_PORT_COUNTERS];
+
+/* Bits 0-7 of the event, bits 8-13 at 32; bits 0-7 of the umask at 8, bits 8-11 at 24. */
+static u64 z5m_df_config(u64 event, u64 umask)
+{
+	return (event & 0xff) | (event >> 8) << 32 | (umask & 0xff) << 8 | (umask >> 8) << 24;
 }
 
-static const u64 z5m_df_configs[Z5M_PORTS][Z5M_PORT_COUNTERS] = {
-	Z5M_DF_CONFIGS(0), Z5M_DF_CONFIGS(1), Z5M_DF_CONFIGS(2), Z5M_DF_CONFIGS(3),
-	Z5M_DF_CONFIGS(4), Z5M_DF_CONFIGS(5), Z5M_DF_CONFIGS(6), Z5M_DF_CONFIGS(7),
-	Z5M_DF_CONFIGS(8), Z5M_DF_CONFIGS(9), Z5M_DF_CONFIGS(10), Z5M_DF_CONFIGS(11),
-	Z5M_DF_CONFIGS(12), Z5M_DF_CONFIGS(13), Z5M_DF_CONFIGS(14), Z5M_DF_CONFIGS(15),
-};
+/*
+ * Port n: event 41e + 40h * n for 0 to 7, 41f + 40h * (n - 8) for 8 to 15; umask ffe is what comes
+ * into the CCD, fff what goes out, local and remote.
+ */
+static void z5m_df_configs_init(void)
+{
+	unsigned int n;
+
+	for (n = 0; n < Z5M_PORTS; n++) {
+		u64 event = n < 8 ? 0x41e + 0x40 * n : 0x41f + 0x40 * (n - 8);
+
+		z5m_df_configs[n][Z5M_PORT_READS] = z5m_df_config(event, 0xffe);
+		z5m_df_configs[n][Z5M_PORT_WRITES] = z5m_df_config(event, 0xfff);
+	}
+}
 
 /* A load of so many counts that others must have moved: 64 MiB of lines. */
 #define Z5M_LOAD		BIT_ULL(20)
@@ -308,6 +314,7 @@ static void z5m_ports_open(struct z5m_sets *s)
 
 	if (!z5m_ports_known())
 		return;
+	z5m_df_configs_init();
 	type = z5m_find(s, "amd_df");
 	if (type < 0 && !s->n_ports)
 		return;
@@ -393,13 +400,14 @@ void z5m_sets_mend(struct z5m_sets *s)
 
 /*
  * A counter that stays 0 is only wrong if something says that it should have moved. That readings
- * run on the CPU makes its L3 work; accesses make misses, misses make samples of latency and traffic
- * on channels; a channel that moves says that its neighbours should.
+ * run on the CPU makes its L3 work; accesses make misses, misses make samples of latency and
+ * traffic on channels; a channel that moves says that its neighbours should.
  */
 static void z5m_sets_judge(struct z5m_sets *s)
 {
-	u64 misses = 0, reads = 0;
+	u64 misses = 0, reads = 0, moved;
 	unsigned int i;
+	bool sampled;
 
 	for (i = 0; i < s->n_domains; i++) {
 		struct z5m_tally *t = s->domain[i].tally;
@@ -407,19 +415,20 @@ static void z5m_sets_judge(struct z5m_sets *s)
 		misses += t[Z5M_L3_MISSES].since;
 		z5m_tally_judge(&t[Z5M_L3_ACCESSES], t[Z5M_L3_ACCESSES].reads > Z5M_LOAD_READS);
 		z5m_tally_judge(&t[Z5M_L3_MISSES], t[Z5M_L3_ACCESSES].since > Z5M_LOAD);
-		z5m_tally_judge(&t[Z5M_L3_DRAM_REQUESTS], t[Z5M_L3_MISSES].since > Z5M_LOAD_SAMPLED);
-		z5m_tally_judge(&t[Z5M_L3_DRAM_LATENCY], t[Z5M_L3_MISSES].since > Z5M_LOAD_SAMPLED);
+		sampled = t[Z5M_L3_MISSES].since > Z5M_LOAD_SAMPLED;
+		z5m_tally_judge(&t[Z5M_L3_DRAM_REQUESTS], sampled);
+		z5m_tally_judge(&t[Z5M_L3_DRAM_LATENCY], sampled);
 	}
 	for (i = 0; i < s->n_channels; i++)
 		reads = max(reads, s->channel[i].tally[Z5M_UMC_READS].since);
+	moved = max(misses, reads);
 	for (i = 0; i < s->n_channels; i++) {
 		struct z5m_tally *t = s->channel[i].tally;
-		bool load = misses > Z5M_LOAD || reads > Z5M_LOAD;
 
-		z5m_tally_judge(&t[Z5M_UMC_CLOCKS], load);
-		z5m_tally_judge(&t[Z5M_UMC_READS], load);
-		z5m_tally_judge(&t[Z5M_UMC_WRITES], misses > 64 * Z5M_LOAD || reads > 64 * Z5M_LOAD);
-		z5m_tally_judge(&t[Z5M_UMC_DATA_SLOTS], load);
+		z5m_tally_judge(&t[Z5M_UMC_CLOCKS], moved > Z5M_LOAD);
+		z5m_tally_judge(&t[Z5M_UMC_READS], moved > Z5M_LOAD);
+		z5m_tally_judge(&t[Z5M_UMC_WRITES], moved > 64 * Z5M_LOAD);
+		z5m_tally_judge(&t[Z5M_UMC_DATA_SLOTS], moved > Z5M_LOAD);
 	}
 	/* Ports are not judged: one without a CCD has no traffic. */
 }

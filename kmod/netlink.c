@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Generic netlink: dumps, settings, thresholds, events. include/uapi/linux/zen5mem_netlink.h is the manual. */
+/*
+ * Generic netlink: dumps, settings, thresholds, events. include/uapi/linux/zen5mem_netlink.h is the
+ * manual.
+ */
 #include <linux/capability.h>
 #include <linux/cpumask.h>
 #include <linux/file.h>
@@ -389,7 +392,7 @@ void z5m_netlink_failed(const struct z5m_create *c, int error)
 		       !nla_put_u32(skb, Z5M_A_ERROR, -error));
 }
 
-/* What the counters of a domain or channel have grown by; NULL: there is no such thing, or they do not count. */
+/* What the counters of a domain or channel have grown by; NULL: there is no such thing. */
 static const u64 *z5m_grown(const struct z5m_sets *s, const struct z5m_threshold *t,
 			    u64 d[Z5M_SET_MAX])
 {

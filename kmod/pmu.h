@@ -38,7 +38,8 @@ static inline int z5m_pmu_find(const char *name, char owner[MODULE_NAME_LEN])
 	if (pmu) {
 		ret = pmu->type;
 		if (owner)
-			strscpy(owner, pmu->module ? module_name(pmu->module) : "", MODULE_NAME_LEN);
+			strscpy(owner, pmu->module ? module_name(pmu->module) : "",
+				MODULE_NAME_LEN);
 	}
 	put_device(dev);
 	perf_event_release_kernel(event);

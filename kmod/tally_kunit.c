@@ -5,6 +5,8 @@
 #include "tally.c"
 
 #define MS	NSEC_PER_MSEC
+#define S	((u64)NSEC_PER_SEC)
+#define VALUE	z5m_quantity_value
 #define BITS48	BIT_ULL(48)
 
 static void tally_test_plain(struct kunit *test)
@@ -96,9 +98,9 @@ static void tally_test_shared(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t.total, 400ULL);
 	/* ten seconds at 100 a ns, a quarter of them seen: nothing overflows */
 	t = (struct z5m_tally){};
-	z5m_tally_add(&t, 250 * (u64)NSEC_PER_SEC, 10 * (u64)NSEC_PER_SEC, 25 * (u64)NSEC_PER_SEC / 10);
-	KUNIT_EXPECT_LE(test, t.total, 1001 * (u64)NSEC_PER_SEC);
-	KUNIT_EXPECT_GE(test, t.total, 999 * (u64)NSEC_PER_SEC);
+	z5m_tally_add(&t, 250 * S, 10 * S, 25 * S / 10);
+	KUNIT_EXPECT_LE(test, t.total, 1001 * S);
+	KUNIT_EXPECT_GE(test, t.total, 999 * S);
 }
 
 static void tally_test_taken(struct kunit *test)
@@ -152,20 +154,20 @@ static void tally_test_quantities(struct kunit *test)
 {
 	u64 l3[] = { 4000, 1000, 900, 100 }, umc[] = { 3000, 40, 10, 600 }, none[4] = {}, v = 0;
 
-	KUNIT_EXPECT_EQ(test, z5m_quantity_value(Z5M_QUANTITY_L3_MISS_RATE, l3, MS, &v), 0);
+	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_L3_MISS_RATE, l3, MS, &v), 0);
 	KUNIT_EXPECT_EQ(test, v, 64000000ULL);
-	KUNIT_EXPECT_EQ(test, z5m_quantity_value(Z5M_QUANTITY_DRAM_LATENCY, l3, MS, &v), 0);
+	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_DRAM_LATENCY, l3, MS, &v), 0);
 	KUNIT_EXPECT_EQ(test, v, 90ULL);
-	KUNIT_EXPECT_EQ(test, z5m_quantity_value(Z5M_QUANTITY_READ_RATE, umc, MS, &v), 0);
+	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_READ_RATE, umc, MS, &v), 0);
 	KUNIT_EXPECT_EQ(test, v, 2560000ULL);
-	KUNIT_EXPECT_EQ(test, z5m_quantity_value(Z5M_QUANTITY_WRITE_RATE, umc, MS, &v), 0);
+	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_WRITE_RATE, umc, MS, &v), 0);
 	KUNIT_EXPECT_EQ(test, v, 640000ULL);
-	KUNIT_EXPECT_EQ(test, z5m_quantity_value(Z5M_QUANTITY_BUS_USE, umc, MS, &v), 0);
+	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_BUS_USE, umc, MS, &v), 0);
 	KUNIT_EXPECT_EQ(test, v, 100ULL);
-	KUNIT_EXPECT_EQ(test, z5m_quantity_value(Z5M_QUANTITY_BUS_USE, none, MS, &v), -ENODATA);
-	KUNIT_EXPECT_EQ(test, z5m_quantity_value(Z5M_QUANTITY_DRAM_LATENCY, none, MS, &v), -ENODATA);
-	KUNIT_EXPECT_EQ(test, z5m_quantity_value(Z5M_QUANTITY_READ_RATE, umc, 0, &v), -ENODATA);
-	KUNIT_EXPECT_EQ(test, z5m_quantity_value(__Z5M_QUANTITY_MAX, umc, MS, &v), -EINVAL);
+	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_BUS_USE, none, MS, &v), -ENODATA);
+	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_DRAM_LATENCY, none, MS, &v), -ENODATA);
+	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_READ_RATE, umc, 0, &v), -ENODATA);
+	KUNIT_EXPECT_EQ(test, VALUE(__Z5M_QUANTITY_MAX, umc, MS, &v), -EINVAL);
 	KUNIT_EXPECT_TRUE(test, z5m_quantity_of_domain(Z5M_QUANTITY_DRAM_LATENCY));
 	KUNIT_EXPECT_FALSE(test, z5m_quantity_of_domain(Z5M_QUANTITY_BUS_USE));
 }

@@ -6,7 +6,8 @@
  * MAP_SHARED or MAP_PRIVATE, gives the page: struct z5m_counters, and behind it, where its offsets
  * say, arrays of domains, channels and ports. A length beyond Z5M_COUNTERS_BYTES is EINVAL. All of
  * it is written by one kernel thread every interval, as long as a descriptor or a mapping exists
- * (and for two seconds after a dump by netlink); nothing is sampled otherwise, and totals stand still.
+ * (and for two seconds after a dump by netlink); nothing is sampled otherwise, and totals stand
+ * still.
  *
  * Reading takes no system call. seq is odd while the thread writes:
  *
@@ -61,7 +62,7 @@ struct z5m_counter {
 	__u32 state;		/* enum z5m_counter_state */
 	__u32 error;		/* errno of Z5M_COUNTER_REFUSED, else 0 */
 	__u32 glitches;		/* steps of the hardware that were not believed */
-	__u32 renewals;		/* times that the event was made again: CPUs that went, saturation */
+	__u32 renewals;		/* times that the event was made again: CPUs, saturation */
 };
 
 /* PMU amd_l3, of one L3 domain. */
@@ -79,11 +80,14 @@ enum z5m_channel_counter {
 	Z5M_UMC_CLOCKS,		/* of the memory */
 	Z5M_UMC_READS,		/* CAS commands, 64 bytes each */
 	Z5M_UMC_WRITES,
-	Z5M_UMC_DATA_SLOTS,	/* half of it by the clocks is the share of time that the bus is in use */
+	Z5M_UMC_DATA_SLOTS,	/* half of it by the clocks is how much the bus is in use */
 	Z5M_CHANNEL_COUNTERS
 };
 
-/* PMU amd_df, the port of one CCD: only where AMD documents it (EPYC 9005, family 1Ah models 0-1Fh). */
+/*
+ * PMU amd_df, the port of one CCD: only where AMD documents it (EPYC 9005, family 1Ah models
+ * 0-1Fh).
+ */
 enum z5m_port_counter {
 	Z5M_PORT_READS,		/* into the CCD, 32 bytes each */
 	Z5M_PORT_WRITES,	/* out of it, 64 bytes each */
@@ -126,7 +130,7 @@ struct z5m_counters {
 	__u32 n_channels, channel_offset, channel_size;
 	__u32 n_ports, port_offset, port_size;
 	__u32 reserved;
-	char source[64];	/* "amd_l3 amd_umc", or with "MOCK: " before it; "" if there is none */
+	char source[64];	/* "amd_l3 amd_umc", or "MOCK: " before it; "": none */
 };
 
 #endif /* _UAPI_LINUX_ZEN5MEM_COUNTERS_H */

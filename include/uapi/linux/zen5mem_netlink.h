@@ -34,6 +34,7 @@ enum z5m_cmd {
 	Z5M_CMD_THRESHOLD_CROSSED,	/* id, quantity, index, value, above */
 	__Z5M_CMD_MAX,
 };
+
 #define Z5M_CMD_MAX	(__Z5M_CMD_MAX - 1)
 
 enum z5m_attr {
@@ -70,6 +71,7 @@ enum z5m_attr {
 	Z5M_A_ERROR,		/* u32: errno */
 	__Z5M_A_MAX,
 };
+
 #define Z5M_A_MAX	(__Z5M_A_MAX - 1)
 
 enum z5m_counter_attr {
@@ -83,13 +85,14 @@ enum z5m_counter_attr {
 	Z5M_A_COUNTER_RENEWALS,	/* u32 */
 	__Z5M_A_COUNTER_MAX,
 };
+
 #define Z5M_A_COUNTER_MAX	(__Z5M_A_COUNTER_MAX - 1)
 
 /*
  * What a threshold is of; measured from sample to sample. An event tells that the value has reached
  * high, and the next one that it has fallen to low, which is below high. A threshold does not make
- * the module sample: somebody holds a descriptor of the counter page, or dumps. It stays until it is
- * deleted or the module goes.
+ * the module sample: somebody holds a descriptor of the counter page, or dumps. It stays until it
+ * is deleted or the module goes.
  */
 enum z5m_quantity {
 	Z5M_QUANTITY_L3_MISS_RATE,	/* domain: bytes a second, 64 a miss */
