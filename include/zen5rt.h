@@ -144,9 +144,9 @@ struct zen5rt_params {
 	/* Bytes of weights and KV cache a second, that all threads together may read; 0: no limit. */
 	double bandwidth_budget;
 	/*
-	 * Bytes a second that all other processes together may read and write, by resctrl; 0: no limit. One process at a
-	 * time; undone by zen5rt_close(), and after a kill by the next zen5rt_open() of who may. -ENOTSUP, -EBUSY,
-	 * -EACCES, -ERANGE.
+	 * Bytes a second that all other processes together may read and write, by resctrl; 0: no
+	 * limit. One process at a time; undone by zen5rt_close(), and after a kill by the next
+	 * zen5rt_open() of who may. -ENOTSUP, -EBUSY, -EACCES, -ERANGE.
 	 */
 	double cap_others;
 };

@@ -34,7 +34,8 @@ my $running = fork // die "fork: $!";
 if (!$running) {
 	open STDOUT, '>', '/dev/null';
 	open STDERR, '>', '/dev/null';
-	exec "$b/zen5-run", $model, qw(--ignore-eos --temp 0 -t 2 --throttle 2 --bandwidth-budget 0.02 -c 4096 -n 4000 -p Once) or POSIX::_exit(9);
+	exec "$b/zen5-run", $model, qw(--ignore-eos --temp 0 -t 2 --throttle 2 --bandwidth-budget 0.02 -c 4096 -n 4000),
+		qw(-p Once) or POSIX::_exit(9);
 }
 # until it decodes
 my $rc = 1;

@@ -39,7 +39,7 @@ static const struct argp_option options[] = {
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
 	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Exit status 3 and one line unless the CPU is a Zen 5", 0 },
 	{ "resident", OPT_RESIDENT, "NAME", OPTION_ARG_OPTIONAL, "Leave the weights in memory for the next run, or use those that are there (needs the module zen5mem)", 0 },
-	{ "throttle", OPT_THROTTLE, "off|auto|N[,N...]", 0, "Threads of each L3 domain that decode: all; as few as do as well, searched for at once; or so many (default: searched for slowly)", 0 },
+	{ "throttle", OPT_THROTTLE, "off|auto|N[,N...]", 0, "Threads of each L3 domain that decode (default: as few as do as well, searched for slowly)", 0 },
 	{ "bandwidth-budget", OPT_BUDGET, "GB/s", 0, "Read no more memory than that, for the sake of others", 0 },
 	{ "cap-others", OPT_CAP_OTHERS, "GB/s", 0, "Let all other processes together have no more than that while this runs (resctrl, root)", 0 },
 	{ NULL, 0, NULL, 0, "Sampling:", 4 },

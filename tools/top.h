@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parts of zen5-top: a snapshot of the machine (top_model.c), what keeps parts of it from being known (top_notes.c),
- * its text (top_text.c), a terminal's screen of that (top_screen.c), JSON, CSV and recordings (top_record.c), events of
- * the module (top_events.c).
+ * The parts of zen5-top: a snapshot of the machine (top_model.c), what keeps parts of it from being
+ * known (top_notes.c), its text (top_text.c), a terminal's screen of that (top_screen.c), JSON, CSV
+ * and recordings (top_record.c), events of the module (top_events.c).
  */
 #ifndef TOOLS_TOP_H
 #define TOOLS_TOP_H
@@ -25,7 +25,10 @@ struct top_process {
 	pid_t pid;
 	char command[32];		/* printable */
 	struct z5_status status;
-	/* Of the time between the snapshots; NaN where the earlier one did not have this process, or nothing was done. */
+	/*
+	 * Of the time between the snapshots; NaN where the earlier one did not have this process,
+	 * or nothing was done.
+	 */
 	double decode_tok_s, prefill_tok_s;	/* of the time spent on it */
 	double busy;			/* share of the time, 0 to 1 */
 	double bytes_s;			/* streamed */

@@ -90,8 +90,9 @@ static void process_rates(struct top_process *p, const struct top_process *old, 
 
 	p->decode_tok_s = p->prefill_tok_s = p->busy = p->bytes_s = NAN;
 	/* Totals that step backward are another process with the same number. */
-	if (!a || seconds <= 0 || b->decoded < a->decoded || b->prefilled < a->prefilled || b->decode_ns < a->decode_ns ||
-	    b->prefill_ns < a->prefill_ns || b->streamed < a->streamed)
+	if (!a || seconds <= 0 || b->decoded < a->decoded || b->prefilled < a->prefilled ||
+	    b->decode_ns < a->decode_ns || b->prefill_ns < a->prefill_ns ||
+	    b->streamed < a->streamed)
 		return;
 	decode_ns = b->decode_ns - a->decode_ns;
 	prefill_ns = b->prefill_ns - a->prefill_ns;

@@ -81,7 +81,8 @@ static void note_kind(const struct kind *k, void (*note)(void *, const char *), 
 			uint32_t said;
 
 			/* That no entry has it is told of the source. */
-			if (t->state == Z5M_COUNTER_OK || told[c] >> i & 1 || (t->state == Z5M_COUNTER_ABSENT && mask == all))
+			if (t->state == Z5M_COUNTER_OK || told[c] >> i & 1 ||
+			    (t->state == Z5M_COUNTER_ABSENT && mask == all))
 				continue;
 			said = say(k, c, mask, t, note, arg);
 			for (unsigned int s = c; s < k->n_counters; s++)

@@ -67,7 +67,10 @@ struct z5_source {
 	const char *name;
 	/* state for the calls below; why says what is missing. arg is the list entry's. */
 	int (*open)(void *arg, void **state, char *why, size_t why_len);
-	/* Fills all but epoch, streamed and busy_ns. -EAGAIN: not now, but later; anything else: this source is over. */
+	/*
+	 * Fills all but epoch, streamed and busy_ns. -EAGAIN: not now, but later; anything else:
+	 * this source is over.
+	 */
 	int (*read)(void *state, struct z5_reading *r);
 	void (*close)(void *state);
 	void *arg;

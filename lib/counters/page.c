@@ -61,7 +61,9 @@ static void page_entry(void *to, size_t ours, const uint8_t *from, size_t theirs
 static void page_totals(struct z5_total *t, const struct z5m_counter *c, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
-		t[i] = (struct z5_total){ .n = c[i].total, .state = (enum z5m_counter_state)c[i].state, .error = (int)c[i].error };
+		t[i] = (struct z5_total){ .n = c[i].total,
+					 .state = (enum z5m_counter_state)c[i].state,
+					 .error = (int)c[i].error };
 }
 
 static void page_copy(const uint8_t *page, const struct z5m_counters *h, struct z5_reading *r)
@@ -96,7 +98,8 @@ static void page_copy(const uint8_t *page, const struct z5m_counters *h, struct 
 
 int z5_page_read(const void *page, struct z5_reading *r)
 {
-	const _Atomic uint32_t *seq = (const _Atomic uint32_t *)((const uint8_t *)page + offsetof(struct z5m_counters, seq));
+	const _Atomic uint32_t *seq =
+	    (const _Atomic uint32_t *)((const uint8_t *)page + offsetof(struct z5m_counters, seq));
 	char why[128];
 
 	for (unsigned int i = 0; i < PAGE_TRIES; i++) {
@@ -131,7 +134,10 @@ static uint64_t page_now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Whether there is anything that counts, which the first sample since then tells: PMUs come and go while nobody reads. */
+/*
+ * Whether there is anything that counts, which the first sample since then tells: PMUs come and go
+ * while nobody reads.
+ */
 static bool page_counts(const uint8_t *page, uint64_t since, char *why, size_t len)
 {
 	const volatile struct z5m_counters *h = (const volatile struct z5m_counters *)page;

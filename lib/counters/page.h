@@ -8,7 +8,10 @@
 /* Whether all that the header names lies within Z5M_COUNTERS_BYTES; else one line in why. */
 bool z5_page_ok(const struct z5m_counters *h, char *why, size_t len);
 
-/* A whole reading of Z5M_COUNTERS_BYTES at page. -EAGAIN the writer does not come to an end; -EPROTO it is no such page. */
+/*
+ * A whole reading of Z5M_COUNTERS_BYTES at page. -EAGAIN the writer does not come to an end;
+ * -EPROTO it is no such page.
+ */
 int z5_page_read(const void *page, struct z5_reading *r);
 
 #endif

@@ -82,8 +82,8 @@ static bool perf_pmu(const char *sysroot, const char *name, uint32_t *type, int 
 }
 
 /* Number of counters that were opened. */
-static unsigned int perf_set(const struct z5_perf_machine *m, struct perf_counter *c, const uint64_t *events, unsigned int n,
-			     uint32_t type, int cpu)
+static unsigned int perf_set(const struct z5_perf_machine *m, struct perf_counter *c,
+			     const uint64_t *events, unsigned int n, uint32_t type, int cpu)
 {
 	unsigned int opened = 0;
 
@@ -145,7 +145,8 @@ static int perf_open(void *arg, void **state, char *why, size_t why_len)
 	s->mock = z5_read_text(m->sysroot, "/sys/module/zen5mem_mock/initstate", text, sizeof(text)) > 0;
 	if (perf_pmu(m->sysroot, "amd_l3", &type, cpus, &n)) {
 		for (; s->n_domains < n && s->n_domains < Z5_READ_DOMAINS; s->n_domains++)
-			opened += perf_set(m, s->l3[s->n_domains], l3_events, Z5M_DOMAIN_COUNTERS, type, cpus[s->n_domains]);
+			opened += perf_set(m, s->l3[s->n_domains], l3_events, Z5M_DOMAIN_COUNTERS,
+					   type, cpus[s->n_domains]);
 	}
 	for (unsigned int i = 0; i < Z5_READ_CHANNELS; i++) {
 		char name[32];

@@ -72,11 +72,13 @@ static void rate_channels(const struct z5_reading *from, const struct z5_reading
 		const double slots = grown(&a->umc[Z5M_UMC_DATA_SLOTS], &b->umc[Z5M_UMC_DATA_SLOTS]);
 
 		r->channel[i] = (struct z5_rate_channel){
-			.channel = b->channel,
-			.read_bytes_s = grown(&a->umc[Z5M_UMC_READS], &b->umc[Z5M_UMC_READS]) * RATES_LINE / r->seconds,
-			.write_bytes_s = grown(&a->umc[Z5M_UMC_WRITES], &b->umc[Z5M_UMC_WRITES]) * RATES_LINE / r->seconds,
-			.bus = ratio(slots / 2, clocks),
-			.clock_hz = clocks / r->seconds,
+		    .channel = b->channel,
+		    .read_bytes_s = grown(&a->umc[Z5M_UMC_READS], &b->umc[Z5M_UMC_READS]) *
+				    RATES_LINE / r->seconds,
+		    .write_bytes_s = grown(&a->umc[Z5M_UMC_WRITES], &b->umc[Z5M_UMC_WRITES]) *
+				     RATES_LINE / r->seconds,
+		    .bus = ratio(slots / 2, clocks),
+		    .clock_hz = clocks / r->seconds,
 		};
 		add(&r->read_bytes_s, r->channel[i].read_bytes_s);
 		add(&r->write_bytes_s, r->channel[i].write_bytes_s);
@@ -90,7 +92,8 @@ static void rate_channels(const struct z5_reading *from, const struct z5_reading
 
 bool z5_rates(const struct z5_reading *from, const struct z5_reading *to, struct z5_rates *r)
 {
-	const double bytes = (double)(to->streamed - from->streamed), busy = (double)(to->busy_ns - from->busy_ns) * 1e-9;
+	const double bytes = (double)(to->streamed - from->streamed),
+		     busy = (double)(to->busy_ns - from->busy_ns) * 1e-9;
 
 	r->source = to->source;
 	if (from->epoch != to->epoch || !from->ns || to->ns <= from->ns)
@@ -104,9 +107,11 @@ bool z5_rates(const struct z5_reading *from, const struct z5_reading *to, struct
 		const struct z5_read_port *a = &from->port[i], *b = &to->port[i];
 
 		r->port[i] = (struct z5_rate_port){
-			.port = b->port,
-			.read_bytes_s = grown(&a->df[Z5M_PORT_READS], &b->df[Z5M_PORT_READS]) * PORT_READ / r->seconds,
-			.write_bytes_s = grown(&a->df[Z5M_PORT_WRITES], &b->df[Z5M_PORT_WRITES]) * PORT_WRITE / r->seconds,
+		    .port = b->port,
+		    .read_bytes_s = grown(&a->df[Z5M_PORT_READS], &b->df[Z5M_PORT_READS]) *
+				    PORT_READ / r->seconds,
+		    .write_bytes_s = grown(&a->df[Z5M_PORT_WRITES], &b->df[Z5M_PORT_WRITES]) *
+				     PORT_WRITE / r->seconds,
 		};
 	}
 	return true;

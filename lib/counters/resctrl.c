@@ -98,7 +98,10 @@ static int resctrl_read(void *state, struct z5_reading *r)
 		/* "Unavailable", "Error", "Unassigned" */
 		if (end == text || errno)
 			continue;
-		/* that it begins again is seen as a step backward: from 0, or what was missed would be counted as a leap */
+		/*
+		 * that it begins again is seen as a step backward: from 0, or what was missed would
+		 * be counted as a leap
+		 */
 		if (d->begun && now >= d->last)
 			d->total += now - d->last;
 		d->last = now;

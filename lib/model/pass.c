@@ -33,8 +33,9 @@ void z5_share_tokens(const struct z5_pass *p)
 /* Tokens whose activations stay in the second-level cache while all rows pass by. */
 #define CACHED_BYTES (512u << 10)
 
-static void product_range(const struct z5_pass *p, const struct z5_weight *w, const void *data, uint64_t g0, uint64_t g1,
-			  const struct z5_acts *acts, size_t row, uint32_t n, float *y, size_t y_stride)
+static void product_range(const struct z5_pass *p, const struct z5_weight *w, const void *data,
+			  uint64_t g0, uint64_t g1, const struct z5_acts *acts, size_t row,
+			  uint32_t n, float *y, size_t y_stride)
 {
 	const struct z5_buf *x = &acts->form[w->ops->act];
 	size_t at_once = CACHED_BYTES / z5_act_bytes(w->ops->act, w->k) / 8 * 8;

@@ -18,7 +18,8 @@ static uint64_t budget_now(void)
 void z5_budget_wait(struct z5_budget *b, double bytes_s, uint64_t bytes)
 {
 	const uint64_t now = budget_now(), wait = z5_budget_take(b, now, bytes_s, bytes);
-	struct timespec t = { .tv_sec = (time_t)((now + wait) / 1000000000u), .tv_nsec = (long)((now + wait) % 1000000000u) };
+	struct timespec t = { .tv_sec = (time_t)((now + wait) / 1000000000u),
+			     .tv_nsec = (long)((now + wait) % 1000000000u) };
 
 	if (wait > BUDGET_AWAKE_NS)
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A token bucket that keeps a thread's reading of memory within a rate: for the sake of others, since pausing gains
- * nothing for who pauses. The bucket holds what may be read within a millisecond, so that neither a long pause before nor
- * a late wake-up lets more through later than that.
+ * A token bucket that keeps a thread's reading of memory within a rate: for the sake of others,
+ * since pausing gains nothing for who pauses. The bucket holds what may be read within a
+ * millisecond, so that neither a long pause before nor a late wake-up lets more through later than
+ * that.
  */
 #ifndef Z5_BUDGET_H
 #define Z5_BUDGET_H

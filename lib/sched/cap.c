@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Files: Linux, Documentation/arch/x86/resctrl.rst. That MB is a rate and no share is AMD's: its bandwidth_gran is 1 and its
- * limits go up to 2048 or more, where a share ends at 100.
+ * Files: Linux, Documentation/arch/x86/resctrl.rst. That MB is a rate and no share is AMD's: its
+ * bandwidth_gran is 1 and its limits go up to 2048 or more, where a share ends at 100.
  */
 #include <sched/cap.h>
 
@@ -184,7 +184,8 @@ static int cap_move(const char *group, struct zen5rt_error *err)
 	return ret ? z5_fail(err, ret, "cap-others: %s: %s", path, strerror(-ret)) : 0;
 }
 
-static int cap_limit(const char *root, const struct cap_line *was, double bytes_s, struct cap_line *now, struct zen5rt_error *err)
+static int cap_limit(const char *root, const struct cap_line *was, double bytes_s,
+		     struct cap_line *now, struct zen5rt_error *err)
 {
 	const double each = bytes_s * CAP_UNITS / was->n;
 	char path[PATH_MAX], text[64];

@@ -39,7 +39,8 @@ static void govern_show(struct z5_govern *g)
 	z5_status_write(g->page, &g->status);
 }
 
-int z5_govern_open(struct z5_govern *g, const struct zen5rt_params *p, const struct z5_pool *pool, struct zen5rt_error *err)
+int z5_govern_open(struct z5_govern *g, const struct zen5rt_params *p, const struct z5_pool *pool,
+		   struct zen5rt_error *err)
 {
 	int ret;
 

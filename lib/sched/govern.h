@@ -29,7 +29,8 @@ struct z5_govern {
  */
 int z5_govern_cap(struct z5_govern *g, double bytes_s, struct zen5rt_error *err);
 /* Behind the pool. On failure z5_govern_close() is still to be called. */
-int z5_govern_open(struct z5_govern *g, const struct zen5rt_params *p, const struct z5_pool *pool, struct zen5rt_error *err);
+int z5_govern_open(struct z5_govern *g, const struct zen5rt_params *p, const struct z5_pool *pool,
+		   struct zen5rt_error *err);
 void z5_govern_close(struct z5_govern *g);
 
 /* The file whose name is shown. */

@@ -191,7 +191,9 @@ static double trial_ratio(const struct z5_throttle *t)
 /* One window is enough where all is clear, four where nothing is. */
 static enum verdict trial_verdict(const struct z5_throttle *t)
 {
-	static const double sure[CANDIDATE_MAX + 1] = { 0, 5, 2.5, 1.5, 0 }, margin[CANDIDATE_MAX + 1] = { 0, 0.01, 0.003, 0, 0 };
+	/* by windows so far: in noises, and beside it */
+	static const double sure[CANDIDATE_MAX + 1] = { 0, 5, 2.5, 1.5, 0 };
+	static const double margin[CANDIDATE_MAX + 1] = { 0, 0.01, 0.003, 0, 0 };
 	const double off = trial_ratio(t) - t->trial.bar;
 	const unsigned int n = t->trial.n;
 

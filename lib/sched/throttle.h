@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many threads of each L3 domain stream weights while single tokens are decoded. Decode is bound by memory: past
- * some number more threads add nothing but power, latency for others, and where CPUs are shared even cost.
+ * How many threads of each L3 domain stream weights while single tokens are decoded. Decode is
+ * bound by memory: past some number more threads add nothing but power, latency for others, and
+ * where CPUs are shared even cost.
  *
- * What it goes by is what this process streams in what time, as lib/counters tells: nobody else's traffic is in it, and
- * no hardware counter can lie about it. Latency and bus use from better sources only ever start a comparison.
+ * What it goes by is what this process streams in what time, as lib/counters tells: nobody else's
+ * traffic is in it, and no hardware counter can lie about it. Latency and bus use from better
+ * sources only ever start a comparison.
  *
- *  search   from the threads there are down to the smallest number that is within 1 % of the best: bisection of a number
- *           a domain, then one domain alone, then a thread less in single domains. Each candidate is compared with the
- *           best so far in windows side by side, and given up at once where it is clearly worse.
- *  hold     until the rate moves for good (others came or went, clocks changed), then search again. Now and then, ever more
- *           seldom, all threads are tried for a window: were they better, it searches, too.
- *  guard    DRAM latency above twice the smallest seen, with the bus in use for more than 85 %: is a thread less as good?
+ *  search   the smallest number that is within 1 % of the best: bisection of a number for all
+ *           domains; then, with few of them, more or fewer threads in single domains, or a thread
+ *           from one to another; then one domain alone. Each candidate is compared with the best
+ *           so far in windows side by side, and decided as soon as that is clear.
+ *  hold     until the rate moves for good (others came or went, clocks changed), then search
+ *           again. Now and then, ever more seldom, all threads are tried: are they better, it
+ *           searches, too.
+ *  guard    DRAM latency above twice the smallest seen, with the bus in use for more than 85 %: is
+ *           a thread less as good?
  */
 #ifndef Z5_THROTTLE_H
 #define Z5_THROTTLE_H
@@ -26,7 +31,8 @@ enum z5_throttle_mode {
 	Z5_THROTTLE_OFF,
 	Z5_THROTTLE_FIXED,
 	/*
-	 * Searches, but what candidates have cost so far stays below 1 % of the time: a short run is never slower for it.
+	 * Searches, but what candidates have cost so far stays below 1 % of the time: a short run
+	 * is never slower for it.
 	 */
 	Z5_THROTTLE_PATIENT,
 	Z5_THROTTLE_AUTO,	/* searches at once */

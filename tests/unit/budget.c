@@ -5,7 +5,8 @@
 #include "../tap.h"
 
 /* Reads n pieces at times that take busy ns each, and pauses as it is told to; the bytes that were read by `until`. */
-static uint64_t read_until(struct z5_budget *b, uint64_t *now, double bytes_s, uint64_t piece, uint64_t busy, uint64_t until)
+static uint64_t read_until(struct z5_budget *b, uint64_t *now, double bytes_s, uint64_t piece,
+			   uint64_t busy, uint64_t until)
 {
 	uint64_t bytes = 0;
 

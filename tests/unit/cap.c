@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Capping others, on a directory that looks like resctrl: groups made there get the files that the kernel would give them.
- * The real thing needs an AMD machine with MBA.
+ * Capping others, on a directory that looks like resctrl: groups made there get the files that the
+ * kernel would give them. The real thing needs an AMD machine with MBA.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -184,8 +184,10 @@ static void test_page(uint8_t *page)
 	   r.channel[2].channel == 6 && r.channel[2].umc[3].state == Z5M_COUNTER_SHARED && !strcmp(r.source, "zen5mem MOCK"),
 	   "entries of a newer module");
 	page_make(page, 8 + sizeof(struct z5m_counter), sizeof(struct z5m_counter_channel));
-	((struct z5m_counter_domain *)(page + 256))->counter[0] = (struct z5m_counter){ .total = 9, .state = Z5M_COUNTER_OK };
-	ok(!z5_page_read(page, &r) && r.domain[0].l3[0].n == 9 && r.domain[0].l3[1].state == Z5M_COUNTER_ABSENT && !strcmp(r.source, "zen5mem"),
+	((struct z5m_counter_domain *)(page + 256))->counter[0] =
+	    (struct z5m_counter){.total = 9, .state = Z5M_COUNTER_OK};
+	ok(!z5_page_read(page, &r) && r.domain[0].l3[0].n == 9 &&
+	       r.domain[0].l3[1].state == Z5M_COUNTER_ABSENT && !strcmp(r.source, "zen5mem"),
 	   "entries of an older module: what they lack is absent");
 }
 
@@ -302,7 +304,8 @@ static void test_resctrl(void)
 	put(MBM("00"), "1000\n");
 	if (!ok(!z5_source_resctrl.open(dir, &s, why, sizeof(why)), "opens"))
 		return;
-	ok(!z5_source_resctrl.read(s, &r) && r.n_domains == 2 && !r.domain[0].bytes.n && r.domain[1].bytes.state == Z5M_COUNTER_OK,
+	ok(!z5_source_resctrl.read(s, &r) && r.n_domains == 2 && !r.domain[0].bytes.n &&
+	       r.domain[1].bytes.state == Z5M_COUNTER_OK,
 	   "what was before is not counted");
 	put(MBM("00"), "1600\n");
 	put(MBM("08"), "Unavailable\n");
@@ -368,11 +371,13 @@ static void test_rates(void)
 	ok(z5_rates(&a, &b, &r) && r.seconds == 2 && near(r.streamed_bytes_s, 12000), "seconds, and what was streamed in busy time");
 	ok(near(r.domain[0].hit_rate, 0.75) && near(r.domain[0].miss_bytes_s, 8000) && near(r.domain[0].dram_ns, 90) &&
 	   near(r.domain[0].bytes_s, 2000), "a domain");
-	ok(isnan(r.domain[1].hit_rate) && near(r.domain[1].dram_ns, 120) && isnan(r.domain[1].bytes_s) && r.domain[1].miss_bytes_s == 0,
+	ok(isnan(r.domain[1].hit_rate) && near(r.domain[1].dram_ns, 120) &&
+	       isnan(r.domain[1].bytes_s) && r.domain[1].miss_bytes_s == 0,
 	   "without lookups there is no share of hits");
 	ok(near(r.dram_ns, 100), "mean latency, weighted by requests: %g", r.dram_ns);
-	ok(near(r.channel[0].read_bytes_s, 3200) && near(r.channel[0].write_bytes_s, 640) && near(r.channel[0].bus, 0.1) &&
-	   near(r.channel[0].clock_hz, 3000), "a channel");
+	ok(near(r.channel[0].read_bytes_s, 3200) && near(r.channel[0].write_bytes_s, 640) &&
+	       near(r.channel[0].bus, 0.1) && near(r.channel[0].clock_hz, 3000),
+	   "a channel");
 	ok(isnan(r.channel[1].read_bytes_s) && isnan(r.channel[1].write_bytes_s) && near(r.channel[1].bus, 0.3),
 	   "a step backward and a silent counter give nothing");
 	ok(near(r.read_bytes_s, 3200) && near(r.write_bytes_s, 640) && near(r.bus, 0.2), "sums of what is known");
@@ -441,7 +446,8 @@ static void *stream(void *arg)
 /* Sources end under a running reader, while others tell it what they stream. */
 static void test_reader(void)
 {
-	struct script none = { .open = -ENOENT }, first = { .reads = 3, .error = -ENODEV }, second = { .reads = 2, .error = -EIO };
+	struct script none = {.open = -ENOENT}, first = {.reads = 3, .error = -ENODEV},
+		      second = {.reads = 2, .error = -EIO};
 	const struct z5_source list[] = { SOURCE("none", &none), SOURCE("first", &first), SOURCE("second", &second), { 0 } };
 	static struct z5_reading r[8];
 	struct zen5rt_error err;
@@ -483,7 +489,8 @@ static void test_reader(void)
 
 int main(void)
 {
-	uint8_t *page = mmap(NULL, Z5M_COUNTERS_BYTES + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *page = mmap(NULL, Z5M_COUNTERS_BYTES + 4096, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct zen5rt_error err;
 	struct z5_counters *c;
 	char cmd[128];

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A machine's memory as a closed queueing network, for the throttle's tests: every thread keeps so many lines on the way;
- * a line passes the link of its CCD and one of the memory channels, where it waits for those before it. Solved by
- * Schweitzer's approximation of mean value analysis (Lavenberg, Reiser: J. Appl. Prob. 17, 1980; P. Schweitzer 1979).
- * Links, channels, their rates and latencies: ../shared/facts/zen5.md, section 3, of which most is sourced and nothing was
- * measured by us; lines per thread and a core's own limit are assumptions that give 20 to 35 GB/s to one thread. It shows
- * how the controller behaves, not how fast a machine is.
+ * A machine's memory as a closed queueing network, for the throttle's tests: every thread keeps so
+ * many lines on the way; a line passes the link of its CCD and one of the memory channels, where it
+ * waits for those before it. Solved by Schweitzer's approximation of mean value analysis
+ * (Lavenberg, Reiser: J. Appl. Prob. 17, 1980; P. Schweitzer 1979). Links, channels, their rates
+ * and latencies: ../shared/facts/zen5.md, section 3, of which most is sourced and nothing was
+ * measured by us; lines per thread and a core's own limit are assumptions that give 20 to 35 GB/s
+ * to one thread. It shows how the controller behaves, not how fast a machine is.
  *
  * Time is the simulator's own.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The throttle against simulated machines (memsim.h): the controller and the readings are the real ones, only memory and
- * time are not. With --table it prints what it found instead of testing.
+ * The throttle against simulated machines (memsim.h): the controller and the readings are the real
+ * ones, only memory and time are not. With --table it prints what it found instead of testing.
  */
 #include <stdio.h>
 
