@@ -278,7 +278,7 @@ static void z5m_domains_open(struct z5m_sets *s)
 
 static void z5m_channels_open(struct z5m_sets *s)
 {
-	unsigned int i, n = 0;
+	unsigned int i, n = 0, found = 0;
 	char name[16];
 
 	for (i = 0; i < Z5M_COUNTERS_CHANNELS && n < Z5M_COUNTERS_CHANNELS; i++) {
@@ -292,11 +292,12 @@ static void z5m_channels_open(struct z5m_sets *s)
 				break;
 			type = -ENOENT;
 		}
+		found += type >= 0;
 		z5m_set_init(&s->channel[n], i, type, z5m_umc_configs, ARRAY_SIZE(z5m_umc_configs));
 		z5m_channel_open(&s->channel[n++]);
 	}
 	s->n_channels = n;
-	if (n)
+	if (found)
 		strlcat(s->source, " amd_umc", sizeof(s->source));
 }
 
@@ -337,7 +338,7 @@ static void z5m_ports_open(struct z5m_sets *s)
 		n++;
 	}
 	s->n_ports = n * Z5M_PORTS;
-	if (n)
+	if (type >= 0)
 		strlcat(s->source, " amd_df", sizeof(s->source));
 }
 

@@ -94,9 +94,10 @@ bool z5m_quantity_of_domain(u32 quantity)
 	return quantity == Z5M_QUANTITY_L3_MISS_RATE || quantity == Z5M_QUANTITY_DRAM_LATENCY;
 }
 
-/* n a ns in the second. */
 static u64 z5m_per_second(u64 n, u64 ns)
 {
+	if (n <= div64_u64(U64_MAX, NSEC_PER_SEC))
+		return div64_u64(n * NSEC_PER_SEC, ns);
 	return z5m_extrapolate(n, NSEC_PER_SEC, ns);
 }
 
