@@ -17,7 +17,8 @@ struct z5_counters {
 	const struct z5_source *source;	/* in use; its name NULL: the software one */
 	void *state;
 	unsigned int epoch;
-	uint64_t last_ns;		/* of the last sample in this epoch */
+	uint64_t last_ns;		/* of the last sample in this epoch, and what it called its source */
+	const char *last_source;
 	_Atomic uint64_t streamed, busy_ns;
 	char missing[COUNTERS_MISSING];
 };
@@ -104,8 +105,8 @@ void z5_counters_read(struct z5_counters *c, struct z5_reading *r)
 		if (!ret)
 			break;
 		if (ret == -EAGAIN) {
-			/* as if no time had passed: no rate comes of it */
-			r->source = c->source->name;
+			/* as if no time had passed: no rate comes of it; made-up numbers stay called so */
+			r->source = c->last_source ? c->last_source : c->source->name;
 			r->ns = c->last_ns;
 			r->n_domains = r->n_channels = r->n_ports = 0;
 			break;
@@ -114,11 +115,14 @@ void z5_counters_read(struct z5_counters *c, struct z5_reading *r)
 		c->source->close(c->state);
 		c->source++;
 		c->epoch++;
+		c->last_ns = 0;
+		c->last_source = NULL;
 		counters_find(c);
 	}
 	if (!c->source->name)
 		counters_software(r);
 	c->last_ns = r->ns;
+	c->last_source = r->source;
 	r->epoch = c->epoch;
 	r->streamed = atomic_load_explicit(&c->streamed, memory_order_relaxed);
 	r->busy_ns = atomic_load_explicit(&c->busy_ns, memory_order_relaxed);

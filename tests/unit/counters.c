@@ -482,9 +482,19 @@ static void test_reader(void)
 	z5_counters_read(c, &r[0]);
 	z5_counters_read(c, &r[1]);
 	ok(r[1].epoch == 0 && r[1].ns == r[0].ns && !first.closed, "what comes later is no end");
+	ok(!strcmp(r[1].source, "script"), "and is called as what came before: %s", r[1].source);
 	z5_counters_close(c);
 	ok(first.closed == 1, "and is closed with the reader");
 	z5_counters_close(NULL);
+
+	first = (struct script){ .reads = 1, .error = -EIO };
+	second = (struct script){ .reads = 0, .error = -EAGAIN };
+	if (!ok(!z5_counters_open(list + 1, &c, &err), "opened again"))
+		return;
+	z5_counters_read(c, &r[0]);
+	z5_counters_read(c, &r[1]);
+	ok(r[1].epoch == 1 && !r[1].ns && !strcmp(r[1].source, "second"), "time of one source is not that of the next");
+	z5_counters_close(c);
 }
 
 int main(void)
