@@ -35,7 +35,7 @@ my @guests = (
 		add => ["$b/zen5-run", "$b/zen5-mem", "$b/tests/bench/mkmodel", 'tests/models/zen5-tiny.gguf'] },
 	{ name => 'counters', nodes => 2, memory => 6, one_thread => 1,
 		tests => ['zen5mem_counters', 'zen5mem_netlink', 'counters'],
-		add => ["$b/zen5-top", "$b/zen5-run", "$b/zen5-mem", 'tests/models/zen5-tiny.gguf'] },
+		add => ["$b/zen5-top", "$b/zen5-run", "$b/zen5-mem", "$b/zen5-detect", 'tests/models/zen5-tiny.gguf'] },
 	{ name => 'faults', nodes => 1, memory => 6, params => 'reserve_gib=1', kernels => 'debug',
 		tests => ['kunit:zen5mem_kunit', 'zen5mem_faultinject'] },
 );

@@ -134,8 +134,9 @@ static void text_device(const struct machine *m)
 			used += node.reserve_used;
 		}
 		if (dev >= 0) {
-			printf(", reserve of 1 GiB pages: %u free, %u used; %s of at most %s in regions", reserve, used,
-			       bytes_text(a, v.used_bytes), bytes_text(b, v.max_bytes));
+			printf(", reserve of 1 GiB pages: %u free, %u used; %s of at most %s in regions; %s", reserve, used,
+			       bytes_text(a, v.used_bytes), bytes_text(b, v.max_bytes),
+			       v.features & Z5M_FEATURE_COUNTERS ? "counters (zen5-top)" : "a version without counters");
 			close(dev);
 		}
 	}

@@ -35,6 +35,9 @@ script() {
 ./zen5-top -b -n 1 -d 0.2 >/tmp/out 2>&1
 grep -q 'counters: software' /tmp/out && grep -q 'no PMU amd_l3' /tmp/out
 result $? 'without a PMU the reason is told'
+./zen5-detect >/tmp/out 2>&1
+grep -q '^zen5mem: .*; counters (zen5-top)$' /tmp/out
+result $? 'zen5-detect tells that the module counts'
 insmod /lib/z5/zen5mem_mock.ko
 result $? 'the mock loads'
 [ $(($(cat /proc/sys/kernel/tainted) & 262144)) != 0 ]
