@@ -64,7 +64,7 @@ static int z5m_dev_version(struct file *file, union z5m_arg *arg, struct file **
 		n_nodes = nid + 1;
 	arg->version = (struct z5m_version){
 		.abi = Z5M_ABI,
-		.features = (z5m_map_has_1g() ? Z5M_FEATURE_MAP_1G : 0) |
+		.features = (z5m_map_has_1g() && Z5M_LARGE_SURE ? Z5M_FEATURE_MAP_1G : 0) |
 			    (IS_ENABLED(CONFIG_DMA_SHARED_BUFFER) ? Z5M_FEATURE_DMABUF : 0) |
 			    (z5m_kernel_tested() ? 0 : Z5M_FEATURE_UNTESTED) |
 			    Z5M_FEATURE_COUNTERS,

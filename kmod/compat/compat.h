@@ -60,8 +60,13 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 }
 #endif
 
+/*
+ * Z5M_LARGE_SURE: large entries do not depend on the switch for transparent huge pages. Kernels
+ * without CONFIG_FS_DAX define S_DAX as 0.
+ */
 #ifdef Z5M_HAVE_PFN_T
 #define Z5M_INODE_FLAGS	S_DAX
+#define Z5M_LARGE_SURE	(S_DAX != 0)
 #ifdef Z5M_HAVE_PUD_SPECIAL
 #define Z5M_PFN_FLAGS	PFN_DEV
 #else
@@ -79,6 +84,7 @@ static inline vm_fault_t z5m_insert_pmd(struct vm_fault *vmf, unsigned long pfn,
 }
 #else
 #define Z5M_INODE_FLAGS	0
+#define Z5M_LARGE_SURE	true
 
 static inline vm_fault_t z5m_insert_pud(struct vm_fault *vmf, unsigned long pfn, bool write)
 {

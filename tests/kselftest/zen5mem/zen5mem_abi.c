@@ -57,7 +57,9 @@ static void abi_version(void)
 	struct z5m_version v = z5t_version();
 
 	check(v.abi == Z5M_ABI);
-	check(!(v.features & ~(Z5M_FEATURE_MAP_1G | Z5M_FEATURE_DMABUF | Z5M_FEATURE_UNTESTED)));
+	check(!(v.features & ~(Z5M_FEATURE_MAP_1G | Z5M_FEATURE_DMABUF | Z5M_FEATURE_UNTESTED |
+			       Z5M_FEATURE_COUNTERS)));
+	check(v.features & Z5M_FEATURE_COUNTERS);
 	check(v.max_bytes >= v.used_bytes);
 	check(v.n_domains >= 1);
 	check(v.n_nodes >= 1);

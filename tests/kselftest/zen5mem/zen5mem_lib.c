@@ -304,6 +304,34 @@ int z5t_settled(uint64_t used)
 	return 1;
 }
 
+void z5t_count(struct z5t_counts *c)
+{
+	struct z5m_node n;
+	uint32_t node;
+
+	memset(c, 0, sizeof(*c));
+	c->used = z5t_used();
+	c->regions = z5t_regions();
+	for (node = 0; node < Z5T_NODES; node++) {
+		if (z5t_node(node, 0, &n))
+			continue;
+		c->bytes[node] = n.used_bytes;
+		c->reserve[node] = n.reserve;
+		c->reserve_used[node] = n.reserve_used;
+	}
+}
+
+void z5t_check_counts(const struct z5t_counts *before, const char *what)
+{
+	struct z5t_counts now;
+
+	check(z5t_settled(before->used), "%s", what);
+	z5t_count(&now);
+	check(!memcmp(&now, before, sizeof(now)), "%s: %llu and %llu bytes, %llu and %llu regions",
+	      what, (unsigned long long)before->used, (unsigned long long)now.used,
+	      (unsigned long long)before->regions, (unsigned long long)now.regions);
+}
+
 /*
  * Mappings.
  */

@@ -91,6 +91,16 @@ uint64_t z5t_used(void);
 unsigned int z5t_regions(void);
 /* Waits until used_bytes is this; 0 if it does not come. */
 int z5t_settled(uint64_t used);
+/* Everything that the device counts. Without padding: two are compared byte by byte. */
+#define Z5T_NODES 16
+struct z5t_counts {
+	uint64_t used, regions;
+	uint64_t bytes[Z5T_NODES];
+	uint32_t reserve[Z5T_NODES], reserve_used[Z5T_NODES];
+};
+void z5t_count(struct z5t_counts *c);
+/* Everything is as it was; a killed process's last file may be closed a moment later. */
+void z5t_check_counts(const struct z5t_counts *before, const char *what);
 void z5t_name_set(char to[Z5M_NAME_LEN], const char *name);
 
 /* Mappings. */

@@ -20,53 +20,15 @@
 #define RW (PROT_READ | PROT_WRITE)
 #define SEED 21
 #define PARAMS "/sys/module/zen5mem/parameters"
-#define MAX_NODES 16
-
-/* Everything that the device counts. */
-struct counts {
-	uint64_t used;
-	unsigned int regions;
-	uint64_t bytes[MAX_NODES];
-	uint32_t reserve[MAX_NODES], reserve_used[MAX_NODES];
-};
-
-static void count(struct counts *c)
-{
-	struct z5m_node n;
-	uint32_t node;
-
-	memset(c, 0, sizeof(*c));
-	c->used = z5t_used();
-	c->regions = z5t_regions();
-	for (node = 0; node < MAX_NODES; node++) {
-		if (z5t_node(node, 0, &n))
-			continue;
-		c->bytes[node] = n.used_bytes;
-		c->reserve[node] = n.reserve;
-		c->reserve_used[node] = n.reserve_used;
-	}
-}
-
-/* A killed process's last file may be closed a moment after it was waited for. */
-static void check_counts(const struct counts *before, const char *what)
-{
-	struct counts now;
-
-	check(z5t_settled(before->used), "%s", what);
-	count(&now);
-	check(!memcmp(&now, before, sizeof(now)), "%s: %llu and %llu bytes, %u and %u regions",
-	      what, (unsigned long long)before->used, (unsigned long long)now.used,
-	      before->regions, now.regions);
-}
 
 static void life_close(void)
 {
-	struct counts before;
+	struct z5t_counts before;
 	uint64_t size = 4 * MIB;
 	int fd, copy;
 	char *p;
 
-	count(&before);
+	z5t_count(&before);
 	fd = z5t_get(size, Z5M_ORDER_4K, NULL);
 	check(z5t_used() == before.used + size);
 	copy = dup(fd);
@@ -80,22 +42,22 @@ static void life_close(void)
 	check(z5t_used() == before.used + size, "a part of a mapping holds it");
 	check(z5t_differ(p + size / 2, size / 2, PAGE, SEED) == size / 2 / PAGE);
 	check(!munmap(p + size / 2, size / 2));
-	check_counts(&before, "the last mapping");
+	z5t_check_counts(&before, "the last mapping");
 
 	fd = z5t_window();
 	check(z5t_used() == before.used + GIB);
 	close(fd);
-	check_counts(&before, "a window");
+	z5t_check_counts(&before, "a window");
 }
 
 static void life_name(void)
 {
-	struct counts before;
+	struct z5t_counts before;
 	pid_t pid;
 	char *p;
 	int fd;
 
-	count(&before);
+	z5t_count(&before);
 	pid = z5t_fork();
 	if (!pid) {
 		fd = z5t_get(2 * MIB, Z5M_ORDER_2M, NAME("life"));
@@ -124,7 +86,7 @@ static void life_name(void)
 	check(z5t_regions() == before.regions + 1);
 	check(z5t_differ(p, 2 * MIB, PAGE, SEED) == 0);
 	munmap(p, 2 * MIB);
-	check_counts(&before, "destroy, then munmap");
+	z5t_check_counts(&before, "destroy, then munmap");
 
 	/* Named later, and destroyed with nobody there. */
 	fd = z5t_get(PAGE, 0, NULL);
@@ -132,17 +94,17 @@ static void life_name(void)
 	close(fd);
 	check(z5t_used() == before.used + PAGE);
 	check(!z5t_destroy(NAME("life")));
-	check_counts(&before, "destroy");
+	z5t_check_counts(&before, "destroy");
 }
 
 static void life_socket(void)
 {
-	struct counts before;
+	struct z5t_counts before;
 	int sv[2], fd;
 	pid_t pid;
 	char *p;
 
-	count(&before);
+	z5t_count(&before);
 	need(!socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
 	pid = z5t_fork();
 	if (!pid) {
@@ -164,7 +126,7 @@ static void life_socket(void)
 	check(!z5t_try_write(p, 1), "the descriptor may still write");
 	close(fd);
 	munmap(p, 2 * MIB);
-	check_counts(&before, "after the creator was killed");
+	z5t_check_counts(&before, "after the creator was killed");
 
 	/* One that nobody takes out of the socket, sent by a process that is gone. */
 	close(sv[0]);
@@ -179,17 +141,17 @@ static void life_socket(void)
 	check(z5t_used() == before.used + PAGE, "the socket holds it");
 	close(sv[0]);
 	close(sv[1]);
-	check_counts(&before, "the socket is gone");
+	z5t_check_counts(&before, "the socket is gone");
 }
 
 static void life_kill_create(void)
 {
-	struct counts before;
+	struct z5t_counts before;
 	uint64_t rnd = SEED;
 	pid_t pid;
 	int i;
 
-	count(&before);
+	z5t_count(&before);
 	for (i = 0; i < 8; i++) {
 		pid = z5t_fork();
 		if (!pid) {
@@ -203,7 +165,7 @@ static void life_kill_create(void)
 		}
 		usleep(z5t_random(&rnd) % 400000);
 		z5t_kill(pid);
-		check_counts(&before, "killed while it creates");
+		z5t_check_counts(&before, "killed while it creates");
 	}
 	/* With a name it is there as a whole or not at all. */
 	for (i = 0; i < 4; i++) {
@@ -215,8 +177,8 @@ static void life_kill_create(void)
 		usleep(z5t_random(&rnd) % 300000);
 		z5t_kill(pid);
 		if (!z5t_destroy(NAME("killed")))
-			check_counts(&before, "killed, but it was there");
-		check_counts(&before, "killed while it creates with a name");
+			z5t_check_counts(&before, "killed, but it was there");
+		z5t_check_counts(&before, "killed while it creates with a name");
 	}
 }
 
@@ -236,12 +198,12 @@ static void *storm_thread(void *arg)
 
 static void life_kill_fault(void)
 {
-	struct counts before;
+	struct z5t_counts before;
 	uint64_t rnd = SEED, size;
 	unsigned int i, j;
 	pid_t pid;
 
-	count(&before);
+	z5t_count(&before);
 	for (i = 0; i < 6; i++) {
 		size = i == 5 ? GIB : 64 * MIB;
 		pid = z5t_fork();
@@ -268,18 +230,18 @@ static void life_kill_fault(void)
 		/* Threads that touch what is unmapped by now end it with a signal of their own. */
 		kill(pid, SIGKILL);
 		need(waitpid(pid, NULL, 0) == pid);
-		check_counts(&before, "killed while it faults");
+		z5t_check_counts(&before, "killed while it faults");
 	}
 }
 
 static void life_kill_populate(void)
 {
-	struct counts before;
+	struct z5t_counts before;
 	uint64_t rnd = SEED;
 	pid_t pid;
 	int i;
 
-	count(&before);
+	z5t_count(&before);
 	for (i = 0; i < 5; i++) {
 		pid = z5t_fork();
 		if (!pid) {
@@ -296,7 +258,7 @@ static void life_kill_populate(void)
 		}
 		usleep(50000 + z5t_random(&rnd) % 300000);
 		z5t_kill(pid);
-		check_counts(&before, "killed while it populates");
+		z5t_check_counts(&before, "killed while it populates");
 	}
 }
 
@@ -332,11 +294,11 @@ static void life_race_unmap(void)
 
 static void life_destroy_race(void)
 {
-	struct counts before;
+	struct z5t_counts before;
 	pid_t pid[4];
 	int i, n;
 
-	count(&before);
+	z5t_count(&before);
 	for (n = 0; n < 4; n++) {
 		pid[n] = z5t_fork();
 		if (pid[n])
@@ -375,7 +337,7 @@ static void life_destroy_race(void)
 	for (n = 0; n < 4; n++)
 		z5t_reap(pid[n]);
 	z5t_destroy(NAME("race"));
-	check_counts(&before, "names that come and go");
+	z5t_check_counts(&before, "names that come and go");
 }
 
 static void refused(const char *why)
@@ -413,7 +375,7 @@ static void params(char *text, size_t size)
 static void life_module(void)
 {
 	const char *path = z5t_argc > 1 ? z5t_argv[1] : getenv("ZEN5MEM_KO");
-	struct counts before, after;
+	struct z5t_counts before, after;
 	char text[2048], *p;
 	int ko, fd, i;
 
@@ -422,7 +384,7 @@ static void life_module(void)
 		z5t_skip("the module's file was not named");
 	ko = open(path, O_RDONLY);
 	need(ko >= 0);
-	count(&before);
+	z5t_count(&before);
 	if (before.regions)
 		z5t_skip("there are regions of others");
 	refused("the device open");
@@ -457,9 +419,9 @@ static void life_module(void)
 	}
 	z5t_dev = open(Z5M_DEVICE, O_RDWR);
 	need(z5t_dev >= 0);
-	count(&after);
+	z5t_count(&after);
 	check(after.used == 0 && after.regions == 0);
-	for (i = 0; i < MAX_NODES; i++) {
+	for (i = 0; i < Z5T_NODES; i++) {
 		if (before.reserve[i] != after.reserve[i])
 			ksft_print_msg("node %d: %u windows in the reserve, %u before\n", i,
 				       after.reserve[i], before.reserve[i]);

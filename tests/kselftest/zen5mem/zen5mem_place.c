@@ -12,7 +12,6 @@
 #include "zen5mem_lib.h"
 
 #define RW (PROT_READ | PROT_WRITE)
-#define MAX_NODES 16
 #define MAX_GIB "/sys/module/zen5mem/parameters/max_gib"
 #define MAX_HELD 64
 #define PIPE_BYTES MIB
@@ -22,42 +21,12 @@
 /* What must stay free of a node, so that the machine does not kill what it needs. */
 #define LEAVE (320 * MIB)
 
-struct counts {
-	uint64_t used, bytes[MAX_NODES];
-	uint32_t reserve[MAX_NODES], reserve_used[MAX_NODES];
-};
-
-static void count(struct counts *c)
-{
-	struct z5m_node n;
-	uint32_t node;
-
-	memset(c, 0, sizeof(*c));
-	c->used = z5t_used();
-	for (node = 0; node < MAX_NODES; node++) {
-		if (z5t_node(node, 0, &n))
-			continue;
-		c->bytes[node] = n.used_bytes;
-		c->reserve[node] = n.reserve;
-		c->reserve_used[node] = n.reserve_used;
-	}
-}
-
-static void check_back(const struct counts *before)
-{
-	struct counts now;
-
-	check(z5t_settled(before->used));
-	count(&now);
-	check(!memcmp(&now, before, sizeof(now)), "everything is back");
-}
-
 /* The next node with memory from this one on; -1 if there is none. */
 static int node_from(int node)
 {
 	struct z5m_node n;
 
-	for (; node < MAX_NODES; node++) {
+	for (; node < Z5T_NODES; node++) {
 		if (!z5t_node(node, 0, &n))
 			return node;
 	}
@@ -125,18 +94,18 @@ static void on_node(uint32_t place, uint32_t id, int node)
 		{ 4 * MIB, Z5M_ORDER_4K }, { 16 * MIB, Z5M_ORDER_2M }, { GIB, Z5M_ORDER_1G },
 	};
 	struct z5m_create c;
-	struct counts before, now;
+	struct z5t_counts before, now;
 	unsigned int k;
 	int fd;
 
 	for (k = 0; k < 3; k++) {
-		count(&before);
+		z5t_count(&before);
 		fd = z5t_create_at(place, id, what[k].size, what[k].order, Z5M_CREATE_STRICT, NULL,
 				   &c);
 		if (fd < 0) {
 			check(errno == ENOMEM);
 			ksft_print_msg("node %d: nothing of order %u\n", node, what[k].order);
-			count(&now);
+			z5t_count(&now);
 			check(!memcmp(&now, &before, sizeof(now)));
 			continue;
 		}
@@ -144,10 +113,10 @@ static void on_node(uint32_t place, uint32_t id, int node)
 		check(consistent(fd, &c, node) == what[k].size, "all of it on node %d", node);
 		check(z5t_info(fd).bytes_off_node == 0);
 		check(z5t_info(fd).place == place && z5t_info(fd).place_id == id);
-		count(&now);
+		z5t_count(&now);
 		check(now.bytes[node] == before.bytes[node] + what[k].size);
 		close(fd);
-		check_back(&before);
+		z5t_check_counts(&before, "everything is back");
 	}
 }
 
@@ -200,15 +169,15 @@ static void give_all(int *held, int n)
 static void place_exhausted(void)
 {
 	int node = node_from(0), other = node_from(node + 1), held[MAX_HELD + 1], n, fd;
-	struct counts before, now;
+	struct z5t_counts before, now;
 	struct z5m_create c;
 	uint64_t here;
 
-	count(&before);
+	z5t_count(&before);
 	n = take_all(node, held);
 	ksft_print_msg("node %d: %d windows, %lu MiB left\n", node, n,
 		       (unsigned long)(free_bytes(node) / MIB));
-	count(&now);
+	z5t_count(&now);
 	check(now.bytes[node] == before.bytes[node] + n * GIB);
 	check(now.reserve[node] == 0, "the reserve is used first");
 	fails(z5t_create_at(Z5M_PLACE_NODE, node, GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT, NULL, NULL),
@@ -248,7 +217,7 @@ static void place_exhausted(void)
 		}
 	}
 	give_all(held, n);
-	check_back(&before);
+	z5t_check_counts(&before, "everything is back");
 	/* And again: what came back can be had. */
 	if (n) {
 		fd = z5t_create_at(Z5M_PLACE_NODE, node, GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT,
@@ -256,17 +225,17 @@ static void place_exhausted(void)
 		check(fd >= 0 || !before.reserve[node]);
 		close(fd);
 	}
-	check_back(&before);
+	z5t_check_counts(&before, "everything is back");
 }
 
 /* The same with all nodes, and a region that gets some windows but not all must give them back. */
 static void place_exhausted_all(void)
 {
-	struct counts before, now, one;
+	struct z5t_counts before, now, one;
 	int held[MAX_HELD + 1], n = 0, fd;
 
 	z5t_write_file(MAX_GIB, "1000000");
-	count(&before);
+	z5t_count(&before);
 	while (n < MAX_HELD) {
 		held[n] = z5t_create(GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT, NULL);
 		if (held[n] < 0)
@@ -281,7 +250,7 @@ static void place_exhausted_all(void)
 	ksft_print_msg("%d windows at once\n", n);
 	give_all(held + 1, n - 1);
 	z5t_settled(before.used + GIB);
-	count(&one);
+	z5t_count(&one);
 	fd = z5t_create(n * GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT, NULL);
 	if (fd >= 0)
 		ksft_print_msg("and one more\n");
@@ -289,10 +258,10 @@ static void place_exhausted_all(void)
 		check(errno == ENOMEM);
 	close(fd);
 	z5t_settled(before.used + GIB);
-	count(&now);
+	z5t_count(&now);
 	check(!memcmp(&now, &one, sizeof(now)), "nothing of what failed is kept");
 	close(held[0]);
-	check_back(&before);
+	z5t_check_counts(&before, "everything is back");
 }
 
 static void reserve_is(int node, uint32_t unused, uint32_t used)
@@ -358,12 +327,12 @@ static void place_reserve(void)
 /* Used and given back, made smaller and larger again. */
 static void place_reserve_back(void)
 {
-	struct counts before, now;
+	struct z5t_counts before, now;
 	int node, fd;
 	uint32_t got;
 
 	z5t_need_root();
-	count(&before);
+	z5t_count(&before);
 	for (node = node_from(0); node >= 0; node = node_from(node + 1)) {
 		if (before.reserve[node] && !before.reserve_used[node])
 			break;
@@ -373,7 +342,7 @@ static void place_reserve_back(void)
 	fd = z5t_create_at(Z5M_PLACE_NODE, node, GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT, NULL, NULL);
 	need(fd >= 0);
 	close(fd);
-	check_back(&before);
+	z5t_check_counts(&before, "everything is back");
 	need(!z5t_reserve(node, before.reserve[node] - 1, 0, &got));
 	check(got == before.reserve[node] - 1);
 	reserve_is(node, got, 0);
@@ -385,7 +354,7 @@ static void place_reserve_back(void)
 	need(!z5t_reserve(node, got, Z5M_CREATE_MOVABLE, &got));
 	/* Any number may be asked for. */
 	need(!z5t_reserve(node, got, 0, &got));
-	count(&now);
+	z5t_count(&now);
 	check(now.used == before.used);
 }
 
@@ -432,7 +401,7 @@ static void place_fragmented(void)
 {
 	time_t start = time(NULL);
 	int node = node_from(node_from(0) + 1), held[MAX_HELD + 1], n, i, fd;
-	struct counts before;
+	struct z5t_counts before;
 	struct z5m_create c;
 	struct z5m_node scan;
 	char *p;
@@ -440,7 +409,7 @@ static void place_fragmented(void)
 	z5t_need_root();
 	if (node < 0)
 		node = node_from(0);
-	count(&before);
+	z5t_count(&before);
 	/* The windows of the reserve are not for others to take to pieces. */
 	for (n = 0; n < (int)before.reserve[node] && n < MAX_HELD; n++) {
 		held[n] = z5t_create_at(Z5M_PLACE_NODE, node, GIB, Z5M_ORDER_1G, Z5M_CREATE_STRICT,
