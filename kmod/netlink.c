@@ -392,11 +392,15 @@ void z5m_netlink_failed(const struct z5m_create *c, int error)
 		       !nla_put_u32(skb, Z5M_A_ERROR, -error));
 }
 
-/* What the counters of a domain or channel have grown by; NULL: there is no such thing. */
+/*
+ * What the counters of a domain or channel have grown by; NULL: there is no such thing, or what t
+ * is of does not count just now, which is no fall to 0.
+ */
 static const u64 *z5m_grown(const struct z5m_sets *s, const struct z5m_threshold *t,
 			    u64 d[Z5M_SET_MAX])
 {
 	bool domain = z5m_quantity_of_domain(t->quantity);
+	u32 needs = z5m_quantity_counters(t->quantity);
 	const struct z5m_set *set = domain ? s->domain : s->channel;
 	unsigned int n = domain ? s->n_domains : s->n_channels, i, k;
 
@@ -404,8 +408,11 @@ static const u64 *z5m_grown(const struct z5m_sets *s, const struct z5m_threshold
 		;
 	if (i == n)
 		return NULL;
-	for (k = 0; k < set[i].n; k++)
+	for (k = 0; k < set[i].n; k++) {
+		if (needs & BIT(k) && !z5m_tally_counts(&set[i].tally[k]))
+			return NULL;
 		d[k] = set[i].tally[k].total - set[i].last[k];
+	}
 	return d;
 }
 

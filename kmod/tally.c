@@ -82,6 +82,12 @@ void z5m_tally_judge(struct z5m_tally *t, bool load)
 		t->state = Z5M_COUNTER_SILENT;
 }
 
+bool z5m_tally_counts(const struct z5m_tally *t)
+{
+	/* the first reading of an event is of an unknown part of the time between samples */
+	return t->reads > 1 && (t->state == Z5M_COUNTER_OK || t->state == Z5M_COUNTER_SHARED);
+}
+
 bool z5m_tally_full(const struct z5m_tally *t)
 {
 	return t->raw >= Z5M_TALLY_RENEW;
@@ -92,6 +98,23 @@ bool z5m_tally_full(const struct z5m_tally *t)
 bool z5m_quantity_of_domain(u32 quantity)
 {
 	return quantity == Z5M_QUANTITY_L3_MISS_RATE || quantity == Z5M_QUANTITY_DRAM_LATENCY;
+}
+
+u32 z5m_quantity_counters(u32 quantity)
+{
+	switch (quantity) {
+	case Z5M_QUANTITY_L3_MISS_RATE:
+		return BIT(Z5M_L3_MISSES);
+	case Z5M_QUANTITY_DRAM_LATENCY:
+		return BIT(Z5M_L3_DRAM_LATENCY) | BIT(Z5M_L3_DRAM_REQUESTS);
+	case Z5M_QUANTITY_READ_RATE:
+		return BIT(Z5M_UMC_READS);
+	case Z5M_QUANTITY_WRITE_RATE:
+		return BIT(Z5M_UMC_WRITES);
+	case Z5M_QUANTITY_BUS_USE:
+		return BIT(Z5M_UMC_CLOCKS) | BIT(Z5M_UMC_DATA_SLOTS);
+	}
+	return 0;
 }
 
 static u64 z5m_per_second(u64 n, u64 ns)

@@ -141,6 +141,29 @@ static void tally_test_silent(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_TAKEN);
 }
 
+/* No rate: the first reading of an event, and what does not count. */
+static void tally_test_counts(struct kunit *test)
+{
+	struct z5m_tally t = {};
+
+	z5m_tally_start(&t);
+	z5m_tally_add(&t, 100, MS, MS);
+	KUNIT_EXPECT_FALSE(test, z5m_tally_counts(&t));
+	z5m_tally_add(&t, 200, 2 * MS, 2 * MS);
+	KUNIT_EXPECT_TRUE(test, z5m_tally_counts(&t));
+	z5m_tally_add(&t, 300, 4 * MS, 3 * MS);
+	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_SHARED);
+	KUNIT_EXPECT_TRUE(test, z5m_tally_counts(&t));
+	z5m_tally_add(&t, 300, 5 * MS, 3 * MS);
+	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_TAKEN);
+	KUNIT_EXPECT_FALSE(test, z5m_tally_counts(&t));
+	z5m_tally_add(&t, 300, 5 * MS, 3 * MS);
+	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_OFFLINE);
+	KUNIT_EXPECT_FALSE(test, z5m_tally_counts(&t));
+	t.state = Z5M_COUNTER_SILENT;
+	KUNIT_EXPECT_FALSE(test, z5m_tally_counts(&t));
+}
+
 static void tally_test_full(struct kunit *test)
 {
 	struct z5m_tally t = { .raw = BIT_ULL(46) - 1 };
@@ -168,6 +191,12 @@ static void tally_test_quantities(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_DRAM_LATENCY, none, MS, &v), -ENODATA);
 	KUNIT_EXPECT_EQ(test, VALUE(Z5M_QUANTITY_READ_RATE, umc, 0, &v), -ENODATA);
 	KUNIT_EXPECT_EQ(test, VALUE(__Z5M_QUANTITY_MAX, umc, MS, &v), -EINVAL);
+	KUNIT_EXPECT_EQ(test, z5m_quantity_counters(Z5M_QUANTITY_L3_MISS_RATE), 0x2U);
+	KUNIT_EXPECT_EQ(test, z5m_quantity_counters(Z5M_QUANTITY_DRAM_LATENCY), 0xcU);
+	KUNIT_EXPECT_EQ(test, z5m_quantity_counters(Z5M_QUANTITY_READ_RATE), 0x2U);
+	KUNIT_EXPECT_EQ(test, z5m_quantity_counters(Z5M_QUANTITY_WRITE_RATE), 0x4U);
+	KUNIT_EXPECT_EQ(test, z5m_quantity_counters(Z5M_QUANTITY_BUS_USE), 0x9U);
+	KUNIT_EXPECT_EQ(test, z5m_quantity_counters(__Z5M_QUANTITY_MAX), 0U);
 	KUNIT_EXPECT_TRUE(test, z5m_quantity_of_domain(Z5M_QUANTITY_DRAM_LATENCY));
 	KUNIT_EXPECT_FALSE(test, z5m_quantity_of_domain(Z5M_QUANTITY_BUS_USE));
 }
@@ -200,6 +229,7 @@ static struct kunit_case tally_test_list[] = {
 	KUNIT_CASE(tally_test_shared),
 	KUNIT_CASE(tally_test_taken),
 	KUNIT_CASE(tally_test_silent),
+	KUNIT_CASE(tally_test_counts),
 	KUNIT_CASE(tally_test_full),
 	KUNIT_CASE(tally_test_quantities),
 	KUNIT_CASE(tally_test_threshold),

@@ -88,6 +88,8 @@ void z5m_tally_start(struct z5m_tally *t);
 void z5m_tally_add(struct z5m_tally *t, u64 raw, u64 enabled, u64 running);
 /* load: it should have moved by now. */
 void z5m_tally_judge(struct z5m_tally *t, bool load);
+/* Whether what it has grown by since the sample before is a rate; else 0 means nothing. */
+bool z5m_tally_counts(const struct z5m_tally *t);
 /* Whether the event is to be made again before its counter is at its end. */
 bool z5m_tally_full(const struct z5m_tally *t);
 
@@ -99,6 +101,8 @@ struct z5m_threshold {
 
 /* Else it is of a channel. */
 bool z5m_quantity_of_domain(u32 quantity);
+/* A bit for each counter that it is made of, 0: no such quantity. */
+u32 z5m_quantity_counters(u32 quantity);
 /*
  * Of what the counters of a domain or channel have grown by within ns. 0, -EINVAL: no such
  * quantity, -ENODATA: nothing to tell it by.
@@ -344,7 +348,7 @@ void z5m_netlink_exit(void);
 /* A region's event; sleeps. */
 void z5m_netlink_region(u8 cmd, const struct z5m_region *r);
 void z5m_netlink_failed(const struct z5m_create *c, int error);
-/* After each sample, with the sets locked. ns: since the one before. */
+/* After each sample, by the thread that takes them. ns: since the one before. */
 void z5m_netlink_thresholds(const struct z5m_sets *s, u64 ns);
 
 /* ---- sysfs.c, debugfs.c ---- */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <linux/perf_event.h>
 #include <linux/zen5mem_counters.h>
 #include <linux/zen5mem_netlink.h>
 #include <kselftest.h>
@@ -24,6 +25,7 @@
 
 #define PERFMON "/sys/module/zen5mem/parameters/counters_perfmon"
 #define ADVANCE "/sys/module/zen5mem_mock/parameters/advance_us"
+#define COUNTERS "/sys/module/zen5mem_mock/parameters/counters"
 
 /* ---- netlink by hand ---- */
 
@@ -197,7 +199,7 @@ static const struct z5m_counters *reader(void)
 	void *p;
 
 	need(fd >= 0);
-	p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	p = mmap(NULL, Z5M_COUNTERS_BYTES, PROT_READ, MAP_SHARED, fd, 0);
 	need(p != MAP_FAILED);
 	return p;
 }
@@ -470,6 +472,73 @@ static void netlink_hysteresis(void)
 	check(!threshold_del(fd, id));
 }
 
+static uint32_t reads_state(const volatile struct z5m_counters *page)
+{
+	const volatile struct z5m_counter_channel *c = (const void *)((const char *)page + page->channel_offset);
+
+	return c->counter[Z5M_UMC_READS].state;
+}
+
+/* Whether the channel's reads get to be in that state. */
+static int becomes(const volatile struct z5m_counters *page, uint32_t state)
+{
+	int i;
+
+	for (i = 0; i < 30000 && reads_state(page) != state; i++)
+		usleep(1000);
+	return i < 30000;
+}
+
+/* An event of amd_umc_0 of our own, for which there is no hardware counter left: then others have to make room. */
+static int rob(void)
+{
+	struct perf_event_attr attr = { .size = sizeof(attr) };
+	char type[32];
+	int fd;
+
+	need(!z5t_write_file(COUNTERS, "0"));
+	need(!z5t_read_file("/sys/bus/event_source/devices/amd_umc_0/type", type, sizeof(type)));
+	attr.type = strtoul(type, NULL, 10);
+	fd = syscall(SYS_perf_event_open, &attr, -1, 0, -1, 0);
+	need(fd >= 0);
+	return fd;
+}
+
+/*
+ * A counter that others have taken says nothing, and does not fall. (Taken or given back within a microsecond of a
+ * sample it may be read as 0: three times in a row that does not happen.)
+ */
+static void netlink_taken(void)
+{
+	const volatile struct z5m_counters *page;
+	int fd, events, robber, try, fell = 1;
+	uint64_t id = 0;
+	struct message m;
+
+	mock("");
+	fd = nl_open();
+	events = listen_events();
+	page = reader();
+	for (try = 0; try < 3 && fell; try++) {
+		need(becomes(page, Z5M_COUNTER_OK));
+		sampled((const void *)page);
+		need(!threshold_add(fd, Z5M_QUANTITY_READ_RATE, 0, 2, 1, &id));
+		need(event(events, Z5M_CMD_THRESHOLD_CROSSED, &m));
+		check(get(&m.nl, Z5M_A_THRESHOLD) == id && get(&m.nl, Z5M_A_ABOVE) == 1);
+		robber = rob();
+		need(becomes(page, Z5M_COUNTER_TAKEN), "nobody makes room");
+		sampled((const void *)page);
+		need(!z5t_write_file(COUNTERS, "16"));
+		need(becomes(page, Z5M_COUNTER_OK));
+		sampled((const void *)page);
+		close(robber);
+		need(!threshold_del(fd, id));
+		for (fell = 0; recv(events, &m, sizeof(m), MSG_DONTWAIT) > 0;)
+			fell += get(&m.nl, Z5M_A_THRESHOLD) == id && get(&m.nl, Z5M_A_ABOVE) == 0;
+	}
+	check(!fell, "it fell %d times", fell);
+}
+
 static void netlink_many(void)
 {
 	uint64_t id[Z5M_THRESHOLDS_MAX], one;
@@ -587,7 +656,7 @@ int main(int argc, char **argv)
 {
 	static const struct z5t_test tests[] = {
 		T(netlink_domains), T(netlink_counters), T(netlink_config), T(netlink_regions),
-		T(netlink_thresholds), T(netlink_hysteresis), T(netlink_many), T(netlink_rights),
+		T(netlink_thresholds), T(netlink_hysteresis), T(netlink_taken), T(netlink_many), T(netlink_rights),
 		T(netlink_rights_perfmon), T(netlink_fuzz), T(netlink_unload),
 	};
 
