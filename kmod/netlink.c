@@ -37,7 +37,11 @@ static u32 z5m_watch_id;
 
 /* ---- who may ---- */
 
-/* Whoever may open the device shows it by a descriptor. */
+/*
+ * Whoever may open the device shows it by a descriptor. At the start of a dump, which is the
+ * sender's own call: a part that did not fit is made when the answer is read, by whoever then has
+ * the socket, and with his descriptors.
+ */
 static int z5m_genl_may_dump(struct netlink_callback *cb)
 {
 	struct nlattr *attrs[Z5M_A_MAX + 1];
@@ -60,11 +64,18 @@ static int z5m_genl_may_dump(struct netlink_callback *cb)
 	return is ? 0 : -EBADF;
 }
 
+static int z5m_genl_may_count(struct netlink_callback *cb)
+{
+	int ret = z5m_counters_permitted() ? z5m_genl_may_dump(cb) : -EPERM;
+
+	return ret ?: z5m_counters_poke();
+}
+
 /* ---- dumps ---- */
 
 /*
  * A dump goes on from args[0] until what comes next does not fit; put returns -ENOENT past the last
- * one. args[1]: permission was looked at, in the caller's own context.
+ * one.
  */
 static int z5m_genl_dump(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd,
 			 int (*put)(struct sk_buff *skb, unsigned long i))
@@ -122,11 +133,6 @@ static int z5m_put_domain(struct sk_buff *skb, unsigned long i)
 
 static int z5m_genl_domains(struct sk_buff *skb, struct netlink_callback *cb)
 {
-	int ret = cb->args[1] ? 0 : z5m_genl_may_dump(cb);
-
-	if (ret)
-		return ret;
-	cb->args[1] = 1;
 	return z5m_genl_dump(skb, cb, Z5M_CMD_DOMAIN_GET, z5m_put_domain);
 }
 
@@ -184,15 +190,6 @@ static int z5m_put_set(struct sk_buff *skb, unsigned long i)
 
 static int z5m_genl_counters(struct sk_buff *skb, struct netlink_callback *cb)
 {
-	int ret;
-
-	if (!cb->args[1]) {
-		ret = z5m_counters_permitted() ? z5m_genl_may_dump(cb) : -EPERM;
-		ret = ret ?: z5m_counters_poke();
-		if (ret)
-			return ret;
-		cb->args[1] = 1;
-	}
 	return z5m_genl_dump(skb, cb, Z5M_CMD_COUNTER_GET, z5m_put_set);
 }
 
@@ -219,11 +216,6 @@ static int z5m_put_threshold(struct sk_buff *skb, unsigned long i)
 
 static int z5m_genl_thresholds(struct sk_buff *skb, struct netlink_callback *cb)
 {
-	int ret = cb->args[1] ? 0 : z5m_genl_may_dump(cb);
-
-	if (ret)
-		return ret;
-	cb->args[1] = 1;
 	return z5m_genl_dump(skb, cb, Z5M_CMD_THRESHOLD_GET, z5m_put_threshold);
 }
 
@@ -444,12 +436,12 @@ void z5m_netlink_thresholds(const struct z5m_sets *s, u64 ns)
 
 /* ---- the family ---- */
 
-static const struct genl_small_ops z5m_genl_ops[] = {
-	{ .cmd = Z5M_CMD_DOMAIN_GET, .dumpit = z5m_genl_domains },
-	{ .cmd = Z5M_CMD_COUNTER_GET, .dumpit = z5m_genl_counters },
+static const struct genl_ops z5m_genl_ops[] = {
+	{ .cmd = Z5M_CMD_DOMAIN_GET, .start = z5m_genl_may_dump, .dumpit = z5m_genl_domains },
+	{ .cmd = Z5M_CMD_COUNTER_GET, .start = z5m_genl_may_count, .dumpit = z5m_genl_counters },
 	{ .cmd = Z5M_CMD_CONFIG_GET, .doit = z5m_genl_config_get },
 	{ .cmd = Z5M_CMD_CONFIG_SET, .doit = z5m_genl_config_set, .flags = GENL_ADMIN_PERM },
-	{ .cmd = Z5M_CMD_THRESHOLD_GET, .dumpit = z5m_genl_thresholds },
+	{ .cmd = Z5M_CMD_THRESHOLD_GET, .start = z5m_genl_may_dump, .dumpit = z5m_genl_thresholds },
 	{ .cmd = Z5M_CMD_THRESHOLD_ADD, .doit = z5m_genl_threshold_add, .flags = GENL_ADMIN_PERM },
 	{ .cmd = Z5M_CMD_THRESHOLD_DEL, .doit = z5m_genl_threshold_del, .flags = GENL_ADMIN_PERM },
 };
@@ -465,9 +457,9 @@ static struct genl_family z5m_genl = {
 	.maxattr = Z5M_A_MAX,
 	.policy = z5m_genl_policy,
 	.module = THIS_MODULE,
-	.small_ops = z5m_genl_ops,
-	.n_small_ops = ARRAY_SIZE(z5m_genl_ops),
-	.resv_start_op = Z5M_CMD_MAX + 1,
+	/* no resv_start_op: reserved bits are refused, so that they can get a meaning */
+	.ops = z5m_genl_ops,
+	.n_ops = ARRAY_SIZE(z5m_genl_ops),
 	.mcgrps = z5m_genl_groups,
 	.n_mcgrps = ARRAY_SIZE(z5m_genl_groups),
 };
