@@ -284,17 +284,55 @@ static DEVICE_ATTR_RO(cpumask);
 static struct attribute *mock_attrs[] = { &dev_attr_cpumask.attr, NULL };
 static const struct attribute_group mock_group = { .attrs = mock_attrs };
 
-PMU_FORMAT_ATTR(event, "config:0-7");
-PMU_FORMAT_ATTR(umask, "config:8-15");
-static struct attribute *mock_formats[] = {
-	&format_attr_event.attr, &format_attr_umask.attr, NULL
+static ssize_t mock_format_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	const struct dev_ext_attribute *a = container_of(attr, struct dev_ext_attribute, attr);
+
+	return sysfs_emit(buf, "%s\n", (const char *)a->var);
+}
+
+/* Those of amd_uncore: perf and others put their events together by them. */
+#define MOCK_FORMAT(id, name, bits)						\
+	static struct dev_ext_attribute mock_##id = {				\
+		__ATTR(name, 0444, mock_format_show, NULL), (void *)(bits)	\
+	}
+
+MOCK_FORMAT(event8, event, "config:0-7");
+MOCK_FORMAT(event14, event, "config:0-7,32-37");
+MOCK_FORMAT(umask8, umask, "config:8-15");
+MOCK_FORMAT(umask12, umask, "config:8-15,24-27");
+MOCK_FORMAT(coreid, coreid, "config:42-44");
+MOCK_FORMAT(enallslices, enallslices, "config:46");
+MOCK_FORMAT(enallcores, enallcores, "config:47");
+MOCK_FORMAT(sliceid, sliceid, "config:48-50");
+MOCK_FORMAT(threadmask, threadmask, "config:56-57");
+MOCK_FORMAT(rdwrmask, rdwrmask, "config:8-9");
+
+static struct attribute *mock_l3_formats[] = {
+	&mock_event8.attr.attr, &mock_umask8.attr.attr, &mock_coreid.attr.attr,
+	&mock_enallslices.attr.attr, &mock_enallcores.attr.attr, &mock_sliceid.attr.attr,
+	&mock_threadmask.attr.attr, NULL
 };
 
-static const struct attribute_group mock_format_group = {
-	.name = "format", .attrs = mock_formats
+static struct attribute *mock_umc_formats[] = {
+	&mock_event8.attr.attr, &mock_rdwrmask.attr.attr, NULL
 };
 
-static const struct attribute_group *mock_groups[] = { &mock_group, &mock_format_group, NULL };
+static struct attribute *mock_df_formats[] = {
+	&mock_event14.attr.attr, &mock_umask12.attr.attr, NULL
+};
+
+static const struct attribute_group mock_format_groups[] = {
+	[MOCK_L3] = { .name = "format", .attrs = mock_l3_formats },
+	[MOCK_UMC] = { .name = "format", .attrs = mock_umc_formats },
+	[MOCK_DF] = { .name = "format", .attrs = mock_df_formats },
+};
+
+static const struct attribute_group *mock_groups[][3] = {
+	[MOCK_L3] = { &mock_group, &mock_format_groups[MOCK_L3] },
+	[MOCK_UMC] = { &mock_group, &mock_format_groups[MOCK_UMC] },
+	[MOCK_DF] = { &mock_group, &mock_format_groups[MOCK_DF] },
+};
 
 /* ---- the PMUs ---- */
 
@@ -379,7 +417,7 @@ static int __init mock_init(void)
 		m->pmu = (struct pmu){
 			.module = THIS_MODULE,
 			.task_ctx_nr = perf_invalid_context,
-			.attr_groups = mock_groups,
+			.attr_groups = mock_groups[m->kind],
 			.event_init = mock_event_init,
 			.add = mock_add,
 			.del = mock_del,
