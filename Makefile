@@ -322,8 +322,10 @@ install: all
 	$(Q)ln -sf libzen5rt.so.$(SOVER) "$(LIBDIR)/libzen5rt.so"
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' lib/zen5rt.pc.in >"$(LIBDIR)/pkgconfig/zen5rt.pc"
 	$(Q)$(INSTALL) -m 644 Documentation/man/*.1 "$(MANDIR)/man1"
-	$(Q)$(INSTALL) -D -m 644 Documentation/zen5mem.rst "$(DESTDIR)$(PREFIX)/share/doc/zen5mem/zen5mem.rst"
-	$(Q)$(INSTALL) -D -m 644 include/uapi/linux/zen5mem.h "$(DESTDIR)$(PREFIX)/include/linux/zen5mem.h"
+	$(Q)$(INSTALL) -d "$(DESTDIR)$(PREFIX)/share/doc/zen5mem" "$(DESTDIR)$(PREFIX)/include/linux"
+	$(Q)$(INSTALL) -m 644 Documentation/zen5mem.rst Documentation/zen5-top.rst Documentation/netlink/specs/zen5mem.yaml \
+		"$(DESTDIR)$(PREFIX)/share/doc/zen5mem"
+	$(Q)$(INSTALL) -m 644 include/uapi/linux/*.h "$(DESTDIR)$(PREFIX)/include/linux"
 	$(Q)$(INSTALL) -D -m 644 udev/60-zen5mem.rules "$(LIBDIR)/udev/rules.d/60-zen5mem.rules"
 	$(Q)$(INSTALL) -D -m 644 udev/zen5mem.sysusers.conf "$(LIBDIR)/sysusers.d/zen5mem.conf"
 	$(Q)$(INSTALL) -d "$(DESTDIR)/etc/security/limits.d"

@@ -39,7 +39,7 @@ ok "every function of the header is there" sh -c \
 ok "the library neither prints nor exits" sh -c \
 	"nm $b/libzen5rt.a | grep -q 'T zen5rt_open' && ! nm -u $b/libzen5rt.a | grep -wE \\
 	'(__)?(v?f?d?printf|fwrite|fputs|fputc|puts|putchar|perror|exit|_exit|abort)(_chk)?|stdout|stderr'"
-ok "the device's header stands alone" sh -c "echo '#include <linux/zen5mem.h>' >$dir/u.c && cp $dir/u.c $dir/u.cc &&
+ok "the device's headers stand alone" sh -c "printf '#include <linux/%s.h>\\n' zen5mem zen5mem_counters zen5mem_netlink >$dir/u.c && cp $dir/u.c $dir/u.cc &&
 	${CC:-cc} -std=c99 -Wall -Wextra -Werror -pedantic -I$dir/opt/z/include -c -o $dir/u.o $dir/u.c &&
 	{ ! command -v c++ || c++ -Wall -Werror -I$dir/opt/z/include -c -o $dir/u.o $dir/u.cc; }"
 ok "the example of zen5mem.rst builds" sh -c "sed -n '/^.. code-block:: c/,/^    }/s/^    //p' \
