@@ -26,6 +26,7 @@ static const struct {
 	{ "OPEN", Z5M_IOC_OPEN, 0 },		{ "DESTROY", Z5M_IOC_DESTROY, 0 },
 	{ "LIST", Z5M_IOC_LIST, 0 },		{ "DOMAIN", Z5M_IOC_DOMAIN, 0 },
 	{ "NODE", Z5M_IOC_NODE, 0 },		{ "RESERVE", Z5M_IOC_RESERVE, 0 },
+	{ "COUNTERS", Z5M_IOC_COUNTERS, 0 },
 	{ "INFO", Z5M_IOC_INFO, 1 },		{ "SLOTS", Z5M_IOC_SLOTS, 1 },
 	{ "SEAL", Z5M_IOC_SEAL, 1 },		{ "NAME", Z5M_IOC_NAME, 1 },
 	{ "POPULATE", Z5M_IOC_POPULATE, 1 },	{ "DMABUF", Z5M_IOC_DMABUF, 1 },
@@ -89,7 +90,7 @@ static void abi_commands(void)
 	for (nr = 0; nr < 256; nr++) {
 		unsigned int cmd = _IOC(_IOC_READ | _IOC_WRITE, Z5M_IOC_MAGIC, nr, 64);
 
-		if (nr >= 8)
+		if (nr >= 9)
 			fails(ioctl(z5t_dev, cmd, buf), ENOTTY);
 		if (nr < 32 || nr >= 38)
 			fails(ioctl(region, cmd, buf), ENOTTY);
