@@ -28,12 +28,12 @@
 #define MOVED		0.05	/* the held rate has changed */
 #define MOVED_WINDOWS	4	/* if so many windows in a row say so */
 #define ALL_BETTER	1.01	/* what all threads must give for a search */
-#define CHECK_FIRST	64	/* windows between looks at all threads; each good look doubles it */
-#define CHECK_LAST	1024
+#define CHECK_FIRST	320	/* windows (without growth) between looks at all threads; a good look doubles it */
+#define CHECK_LAST	4096
 #define GUARD_GOOD	0.998
-#define GUARD_FIRST	128	/* windows between comparisons that the guard starts, which double, too */
-#define GUARD_LAST	4096
-#define SEARCH_AGAIN	4u	/* windows after a search that changed something */
+#define GUARD_FIRST	512	/* windows between comparisons that the guard starts, which double, too */
+#define GUARD_LAST	16384
+#define SEARCH_AGAIN	16u	/* windows after a search that changed something */
 
 #define LATENCY_HIGH	2.0	/* times the smallest seen */
 #define BUS_HIGH	0.85
@@ -545,9 +545,10 @@ static void hold_window(struct z5_throttle *t, double rate)
 			probe_end(t, v == PASS);
 		return;
 	}
-	t->since_check++;
-	t->since_guard++;
-	t->since_search++;
+	/* in windows without growth: noise must not make it blind for longer */
+	t->since_check += t->growth;
+	t->since_guard += t->growth;
+	t->since_search += t->growth;
 	ratio = rate / t->settled;
 	if (fabs(ratio - 1) <= MOVED + 4 * t->noise)
 		t->moved = 0;
