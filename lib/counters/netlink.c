@@ -8,12 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <error.h>
+#include <mem/device.h>
 
 struct z5_netlink {
 	struct nl_sock *sock;
 	int family;
+	int error;		/* errno that the kernel refused the request with, 0: it did not */
+	bool acknowledged;
 	z5_netlink_event_fn fn;
 	void *arg;
 };
@@ -24,6 +28,8 @@ static struct nla_policy netlink_policy[Z5M_A_MAX + 1] = {
 	[Z5M_A_THRESHOLD] = { .type = NLA_U32 },
 	[Z5M_A_QUANTITY] = { .type = NLA_U32 },
 	[Z5M_A_INDEX] = { .type = NLA_U32 },
+	[Z5M_A_HIGH] = { .type = NLA_U64 },
+	[Z5M_A_LOW] = { .type = NLA_U64 },
 	[Z5M_A_VALUE] = { .type = NLA_U64 },
 	[Z5M_A_ABOVE] = { .type = NLA_U32 },
 	[Z5M_A_REGION] = { .type = NLA_U64 },
@@ -35,20 +41,51 @@ static struct nla_policy netlink_policy[Z5M_A_MAX + 1] = {
 	[Z5M_A_ERROR] = { .type = NLA_U32 },
 };
 
-/* libnl has numbers of its own; those that an errno lies behind are told apart. */
-static int netlink_fail(struct zen5rt_error *err, int nle, const char *what)
+/* libnl makes one number of many errnos (ENOSPC becomes "unspecific"): what the kernel says is kept as it said it. */
+static int on_error(struct sockaddr_nl *from, struct nlmsgerr *e, void *arg)
 {
+	(void)from;
+	((struct z5_netlink *)arg)->error = -e->error;
+	return NL_STOP;
+}
+
+static int on_ack(struct nl_msg *msg, void *arg)
+{
+	(void)msg;
+	((struct z5_netlink *)arg)->acknowledged = true;
+	return NL_STOP;
+}
+
+/* nle is libnl's: of the kernel's refusal if there is one, else of libnl itself. */
+static int netlink_fail(struct z5_netlink *nl, struct zen5rt_error *err, int nle, const char *what)
+{
+	const int error = nl->error;
+
+	nl->error = 0;
+	switch (error) {
+	case 0:
+		break;
+	case EPERM:
+	case EACCES:
+		return z5_fail(err, -EPERM, "%s: not permitted: it takes CAP_NET_ADMIN", what);
+	case ENOENT:
+		return z5_fail(err, -ENOENT, "%s: there is no such thing", what);
+	case EINVAL:
+	case ERANGE:
+		return z5_fail(err, -EINVAL, "%s: a value is out of range", what);
+	case ENOSPC:
+		return z5_fail(err, -ENOSPC, "%s: there are %u already", what, Z5M_THRESHOLDS_MAX);
+	default:
+		return z5_fail(err, -error, "%s: %s", what, strerror(error));
+	}
 	switch (-nle) {
 	case NLE_PERM:
 	case NLE_NOACCESS:
 		return z5_fail(err, -EPERM, "%s: not permitted: it takes CAP_NET_ADMIN", what);
 	case NLE_OBJ_NOTFOUND:
 		return z5_fail(err, -ENOENT, "%s: there is no such thing", what);
-	case NLE_INVAL:
-	case NLE_RANGE:
-		return z5_fail(err, -EINVAL, "%s: a value is out of range", what);
 	case NLE_NOMEM:
-		/* also what ENOSPC and ENOBUFS become */
+		/* of a socket's receive buffer that was too small, too: ENOBUFS */
 		return z5_fail(err, -ENOBUFS, "%s: no room", what);
 	case NLE_INTR:
 		return z5_fail(err, -EINTR, "%s: interrupted", what);
@@ -70,14 +107,17 @@ int z5_netlink_open(struct z5_netlink **out, struct zen5rt_error *err)
 	}
 	ret = genl_connect(nl->sock);
 	if (ret) {
+		ret = netlink_fail(nl, err, ret, "netlink");
 		z5_netlink_close(nl);
-		return netlink_fail(err, ret, "netlink");
+		return ret;
 	}
 	nl->family = genl_ctrl_resolve(nl->sock, Z5M_GENL_NAME);
 	if (nl->family < 0) {
 		z5_netlink_close(nl);
 		return z5_fail(err, -ENOENT, "no netlink family zen5mem: the module is not loaded (modprobe zen5mem)");
 	}
+	nl_socket_modify_err_cb(nl->sock, NL_CB_CUSTOM, on_error, nl);
+	nl_socket_modify_cb(nl->sock, NL_CB_ACK, NL_CB_CUSTOM, on_ack, nl);
 	*out = nl;
 	return 0;
 }
@@ -100,6 +140,14 @@ static struct nl_msg *netlink_request(const struct z5_netlink *nl, uint8_t cmd)
 		msg = NULL;
 	}
 	return msg;
+}
+
+/* 0: it is not there. */
+static uint64_t number(struct nlattr *const *a, int type)
+{
+	if (!a[type])
+		return 0;
+	return nla_len(a[type]) >= 8 ? nla_get_u64(a[type]) : nla_get_u32(a[type]);
 }
 
 struct netlink_answer {
@@ -126,12 +174,16 @@ static int netlink_do(struct z5_netlink *nl, struct nl_msg *msg, struct netlink_
 	int ret;
 
 	nl_socket_modify_cb(nl->sock, NL_CB_VALID, NL_CB_CUSTOM, on_answer, a);
+	nl->acknowledged = false;
 	ret = nl_send_auto(nl->sock, msg);
 	nlmsg_free(msg);
-	/* one message for the answer, one for the acknowledgement: the latter ends the wait */
-	if (ret >= 0)
-		ret = nl_wait_for_ack(nl->sock);
-	return ret < 0 ? netlink_fail(err, ret, what) : 0;
+	/*
+	 * The answer is a message of its own, the acknowledgement comes behind it: nl_wait_for_ack() reads only
+	 * one, and the next request would take the other for its own.
+	 */
+	while (ret >= 0 && !nl->acknowledged)
+		ret = nl_recvmsgs_default(nl->sock);
+	return ret < 0 ? netlink_fail(nl, err, ret, what) : 0;
 }
 
 int z5_netlink_config(struct z5_netlink *nl, uint32_t *interval_us, uint32_t *readers, struct zen5rt_error *err)
@@ -190,14 +242,63 @@ int z5_netlink_threshold_del(struct z5_netlink *nl, uint32_t id, struct zen5rt_e
 	return netlink_do(nl, msg, &a, "a threshold", err);
 }
 
-/* ---- events ---- */
+struct netlink_list {
+	struct z5_netlink_threshold *t;
+	unsigned int n, max;
+};
 
-static uint64_t number(struct nlattr *const *a, int type)
+static int on_threshold(struct nl_msg *msg, void *arg)
 {
-	if (!a[type])
-		return 0;
-	return nla_len(a[type]) >= 8 ? nla_get_u64(a[type]) : nla_get_u32(a[type]);
+	struct netlink_list *list = arg;
+	struct nlattr *a[Z5M_A_MAX + 1];
+
+	if (genlmsg_parse(nlmsg_hdr(msg), 0, a, Z5M_A_MAX, netlink_policy) || !a[Z5M_A_THRESHOLD])
+		return NL_SKIP;
+	if (list->n < list->max)
+		list->t[list->n] = (struct z5_netlink_threshold){
+			.id = (uint32_t)number(a, Z5M_A_THRESHOLD), .quantity = (uint32_t)number(a, Z5M_A_QUANTITY),
+			.index = (uint32_t)number(a, Z5M_A_INDEX), .high = number(a, Z5M_A_HIGH),
+			.low = number(a, Z5M_A_LOW), .above = number(a, Z5M_A_ABOVE),
+		};
+	list->n++;
+	return NL_OK;
 }
+
+int z5_netlink_thresholds(struct z5_netlink *nl, struct z5_netlink_threshold *t, unsigned int max,
+			  struct zen5rt_error *err)
+{
+	struct nl_msg *msg = netlink_request(nl, Z5M_CMD_THRESHOLD_GET);
+	struct netlink_list list = { .t = t, .max = max };
+	struct z5m_version v;
+	char why[128];
+	int dev, ret;
+
+	if (!msg)
+		return z5_fail(err, -ENOMEM, "out of memory");
+	nlmsg_hdr(msg)->nlmsg_flags |= NLM_F_DUMP;
+	/* who may open the device needs no CAP_PERFMON; who may not is told by the answer */
+	dev = z5_dev_open(&v, why, sizeof(why));
+	if (dev >= 0 && nla_put_u32(msg, Z5M_A_DEVICE, (uint32_t)dev)) {
+		nlmsg_free(msg);
+		close(dev);
+		return z5_fail(err, -ENOMEM, "out of memory");
+	}
+	nl_socket_modify_cb(nl->sock, NL_CB_VALID, NL_CB_CUSTOM, on_threshold, &list);
+	ret = nl_send_auto(nl->sock, msg);
+	nlmsg_free(msg);
+	/* a dump is not acknowledged: its end is the answer's last message */
+	if (ret >= 0)
+		ret = nl_recvmsgs_default(nl->sock);
+	if (dev >= 0)
+		close(dev);
+	if (ret < 0 && (nl->error == EPERM || nl->error == EACCES)) {
+		nl->error = 0;
+		return z5_fail(err, -EPERM, "the thresholds: not permitted: it takes access to the device, or CAP_PERFMON");
+	}
+	return ret < 0 ? netlink_fail(nl, err, ret, "the thresholds") : (int)list.n;
+}
+
+/* ---- events ---- */
 
 static int on_event(struct nl_msg *msg, void *arg)
 {
@@ -230,10 +331,10 @@ int z5_netlink_listen(struct z5_netlink *nl, z5_netlink_event_fn fn, void *arg, 
 	int group = genl_ctrl_resolve_grp(nl->sock, Z5M_GENL_NAME, Z5M_GENL_EVENTS), ret;
 
 	if (group < 0)
-		return netlink_fail(err, group, "the module's events");
+		return netlink_fail(nl, err, group, "the module's events");
 	ret = nl_socket_add_membership(nl->sock, group);
 	if (ret)
-		return netlink_fail(err, ret, "the module's events");
+		return netlink_fail(nl, err, ret, "the module's events");
 	nl->fn = fn;
 	nl->arg = arg;
 	nl_socket_disable_seq_check(nl->sock);
@@ -250,5 +351,5 @@ int z5_netlink_receive(struct z5_netlink *nl, struct zen5rt_error *err)
 {
 	int ret = nl_recvmsgs_default(nl->sock);
 
-	return ret < 0 ? netlink_fail(err, ret, "the module's events") : 0;
+	return ret < 0 ? netlink_fail(nl, err, ret, "the module's events") : 0;
 }

@@ -12,7 +12,9 @@ struct z5_netlink;
 
 /* -ENOENT there is no such family (no module, or one without counters); -ENOMEM; with a line. */
 int z5_netlink_open(struct z5_netlink **out, struct zen5rt_error *err);
-/* Accepts NULL. */
+/*
+ * Accepts NULL. Refusals leave nl as it was; after -EIO, which is libnl's own trouble, close is all that is left to do.
+ */
 void z5_netlink_close(struct z5_netlink *nl);
 
 /* The module's default time between samples, and how many descriptors of the counter page there are. */
@@ -28,7 +30,14 @@ struct z5_netlink_threshold {
 
 /* Fills t->id. -EPERM, -EINVAL, -ENOENT, -ENOSPC. */
 int z5_netlink_threshold_add(struct z5_netlink *nl, struct z5_netlink_threshold *t, struct zen5rt_error *err);
+/* -EPERM, -ENOENT. */
 int z5_netlink_threshold_del(struct z5_netlink *nl, uint32_t id, struct zen5rt_error *err);
+/*
+ * How many there are, of all processes; the first max of them, at most Z5M_THRESHOLDS_MAX, in t. -EPERM: whoever may
+ * open the device may list, or has CAP_PERFMON.
+ */
+int z5_netlink_thresholds(struct z5_netlink *nl, struct z5_netlink_threshold *t, unsigned int max,
+			  struct zen5rt_error *err);
 
 /* What the module tells; which fields are filled depends on cmd, the others are 0. */
 struct z5_netlink_event {
