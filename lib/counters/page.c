@@ -37,7 +37,8 @@ bool z5_page_ok(const struct z5m_counters *h, char *why, size_t len)
 	};
 
 	if (h->magic != Z5M_COUNTERS_MAGIC || h->version != Z5M_COUNTERS_VERSION) {
-		snprintf(why, len, "the counter page has version %u, this program knows %u", h->version, Z5M_COUNTERS_VERSION);
+		snprintf(why, len, "the counter page has version %u, this program knows %u", h->version,
+			 (unsigned int)Z5M_COUNTERS_VERSION);
 		return false;
 	}
 	for (unsigned int i = 0; i < sizeof(arrays) / sizeof(*arrays); i++) {
@@ -178,10 +179,10 @@ static int page_open(void *arg, void **state, char *why, size_t why_len)
 		ret = p ? -errno : -ENOMEM;
 		snprintf(why, why_len, "the counter page cannot be mapped: %s", strerror(-ret));
 		free(p);
+		close(fd);
+		return ret;
 	}
 	close(fd);
-	if (ret)
-		return ret;
 	if (!z5_page_ok((const struct z5m_counters *)p->page, why, why_len))
 		ret = -EPROTO;
 	else if (!page_counts(p->page, since, why, why_len))
