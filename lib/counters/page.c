@@ -97,10 +97,33 @@ static void page_copy(const uint8_t *page, const struct z5m_counters *h, struct 
 	r->source = h->flags & Z5M_COUNTERS_MOCK ? "zen5mem MOCK" : "zen5mem";
 }
 
+static const _Atomic uint32_t *page_seq(const void *page)
+{
+	return (const _Atomic uint32_t *)((const uint8_t *)page + offsetof(struct z5m_counters, seq));
+}
+
+int z5_page_header(const void *page, struct z5m_counters *h)
+{
+	const _Atomic uint32_t *seq = page_seq(page);
+
+	for (unsigned int i = 0; i < PAGE_TRIES; i++) {
+		const uint32_t before = atomic_load_explicit(seq, memory_order_acquire);
+
+		if (before & 1) {
+			_mm_pause();
+			continue;
+		}
+		memcpy(h, page, sizeof(*h));
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(seq, memory_order_relaxed) == before)
+			return 0;
+	}
+	return -EAGAIN;
+}
+
 int z5_page_read(const void *page, struct z5_reading *r)
 {
-	const _Atomic uint32_t *seq =
-	    (const _Atomic uint32_t *)((const uint8_t *)page + offsetof(struct z5m_counters, seq));
+	const _Atomic uint32_t *seq = page_seq(page);
 	char why[128];
 
 	for (unsigned int i = 0; i < PAGE_TRIES; i++) {
@@ -137,19 +160,23 @@ static uint64_t page_now(void)
 
 /*
  * Whether there is anything that counts, which the first sample since then tells: PMUs come and go
- * while nobody reads.
+ * while nobody reads. The module writes the time of a sample before its source: both are of one sample.
  */
 static bool page_counts(const uint8_t *page, uint64_t since, char *why, size_t len)
 {
-	const volatile struct z5m_counters *h = (const volatile struct z5m_counters *)page;
 	const struct timespec ms = { .tv_nsec = 1000000 };
+	struct z5m_counters h;
 
-	for (unsigned int i = 0; i < PAGE_FIRST_MS && h->ts_ns < since; i++)
+	for (unsigned int i = 0; i < PAGE_FIRST_MS; i++) {
+		if (!z5_page_header(page, &h) && h.ts_ns >= since) {
+			if (*h.source)
+				return true;
+			snprintf(why, len, "the module is there, but no PMU amd_l3 or amd_umc_0");
+			return false;
+		}
 		nanosleep(&ms, NULL);
-	if (h->ts_ns >= since && *h->source)
-		return true;
-	snprintf(why, len, h->ts_ns >= since ? "the module is there, but no PMU amd_l3 or amd_umc_0" :
-		 "the module does not sample");
+	}
+	snprintf(why, len, "the module does not sample");
 	return false;
 }
 

@@ -8,6 +8,9 @@
 /* Whether all that the header names lies within Z5M_COUNTERS_BYTES; else one line in why. */
 bool z5_page_ok(const struct z5m_counters *h, char *why, size_t len);
 
+/* The header of one sample. -EAGAIN the writer does not come to an end. What it says is not checked. */
+int z5_page_header(const void *page, struct z5m_counters *h);
+
 /*
  * A whole reading of Z5M_COUNTERS_BYTES at page. -EAGAIN the writer does not come to an end;
  * -EPROTO it is no such page.

@@ -110,6 +110,7 @@ static void *page_writer(void *arg)
 		atomic_thread_fence(memory_order_seq_cst);
 		h->ts_ns = n;
 		page_fill(w->page, n);
+		memcpy(h->source, &n, sizeof(n));
 		atomic_store_explicit(seq, *seq + 1, memory_order_release);
 	}
 	return NULL;
@@ -120,16 +121,22 @@ static void test_page_torn(uint8_t *page)
 {
 	static struct z5_reading r;
 	struct writer w = { .page = page };
-	unsigned int torn = 0, whole = 0, later = 0, backward = 0;
+	unsigned int torn = 0, whole = 0, later = 0, backward = 0, headers = 0, split = 0;
+	struct z5m_counters h;
 	uint64_t last = 0;
 	pthread_t thread;
 
 	page_make(page, sizeof(struct z5m_counter_domain), sizeof(struct z5m_counter_channel));
 	page_fill(page, 1);
+	memcpy(((struct z5m_counters *)page)->source, &(uint64_t){ 1 }, sizeof(uint64_t));
 	pthread_create(&thread, NULL, page_writer, &w);
 	for (unsigned int i = 0; whole < 20000 && i < 2000000; i++) {
 		int ret = z5_page_read(page, &r);
 
+		if (!z5_page_header(page, &h)) {
+			headers++;
+			split += memcmp(h.source, &h.ts_ns, sizeof(h.ts_ns)) != 0;
+		}
 		later += ret == -EAGAIN;
 		if (ret)
 			continue;
@@ -147,6 +154,7 @@ static void test_page_torn(uint8_t *page)
 	pthread_join(thread, NULL);
 	ok(whole == 20000 && !torn && !backward, "%u readings beside a writer: %u torn, %u backward (%u later)", whole, torn, backward,
 	   later);
+	ok(headers && !split, "%u headers beside it: time and source are of one sample in all but %u", headers, split);
 }
 
 static void test_page(uint8_t *page)
@@ -176,7 +184,8 @@ static void test_page(uint8_t *page)
 	}
 	page_make(page, sizeof(struct z5m_counter_domain), sizeof(struct z5m_counter_channel));
 	((struct z5m_counters *)page)->seq = 1;
-	ok(z5_page_read(page, &r) == -EAGAIN, "a writer that never ends: later");
+	ok(z5_page_read(page, &r) == -EAGAIN && z5_page_header(page, &(struct z5m_counters){ 0 }) == -EAGAIN,
+	   "a writer that never ends: later");
 	page_make(page, sizeof(struct z5m_counter_domain) + 48, sizeof(struct z5m_counter_channel) + 8);
 	page_fill(page, 7);
 	((struct z5m_counters *)page)->flags = Z5M_COUNTERS_MOCK;
