@@ -19,6 +19,12 @@
 
 #define PERF_CPUS	256	/* of a cpumask that are looked at */
 
+/*
+ * Kernels before 6.16 leave a channel's counter at 2^48 - 1 once it is there, the clocks after a day: a new event
+ * begins at 0. 2^46 is hours away from it.
+ */
+#define PERF_UMC_RENEW	(1ULL << 46)
+
 static const uint64_t l3_events[Z5M_DOMAIN_COUNTERS] = {
 	[Z5M_L3_ACCESSES] = 0x0300C0000000FF04, [Z5M_L3_MISSES] = 0x0300C00000000104,
 	[Z5M_L3_DRAM_LATENCY] = 0x0303C000000003AC, [Z5M_L3_DRAM_REQUESTS] = 0x0303C000000003AD,
@@ -42,9 +48,12 @@ struct perf_counter {
 };
 
 struct perf_source {
+	const struct z5_perf_machine *machine;
 	bool mock;
 	unsigned int n_domains, n_channels;
 	unsigned int channel[Z5_READ_CHANNELS];
+	uint32_t umc_type[Z5_READ_CHANNELS];	/* of the PMU, and the CPU that it is read on */
+	int umc_cpu[Z5_READ_CHANNELS];
 	struct perf_counter l3[Z5_READ_DOMAINS][Z5M_DOMAIN_COUNTERS];
 	struct perf_counter umc[Z5_READ_CHANNELS][Z5M_CHANNEL_COUNTERS];
 };
@@ -81,22 +90,26 @@ static bool perf_pmu(const char *sysroot, const char *name, uint32_t *type, int 
 	return *n_cpus > 0;
 }
 
+static bool perf_event(const struct z5_perf_machine *m, struct perf_counter *c, uint64_t config, uint32_t type, int cpu)
+{
+	struct perf_event_attr attr = {
+		.type = type, .size = sizeof(attr), .config = config,
+		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
+	};
+
+	c->fd = m->open(&attr, cpu);
+	c->error = c->fd < 0 ? errno : 0;
+	return c->fd >= 0;
+}
+
 /* Number of counters that were opened. */
 static unsigned int perf_set(const struct z5_perf_machine *m, struct perf_counter *c,
 			     const uint64_t *events, unsigned int n, uint32_t type, int cpu)
 {
 	unsigned int opened = 0;
 
-	for (unsigned int i = 0; i < n; i++) {
-		struct perf_event_attr attr = {
-			.type = type, .size = sizeof(attr), .config = events[i],
-			.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
-		};
-
-		c[i].fd = m->open(&attr, cpu);
-		c[i].error = c[i].fd < 0 ? errno : 0;
-		opened += c[i].fd >= 0;
-	}
+	for (unsigned int i = 0; i < n; i++)
+		opened += perf_event(m, &c[i], events[i], type, cpu);
 	return opened;
 }
 
@@ -142,6 +155,7 @@ static int perf_open(void *arg, void **state, char *why, size_t why_len)
 
 	if (!s)
 		return -ENOMEM;
+	s->machine = m;
 	s->mock = z5_read_text(m->sysroot, "/sys/module/zen5mem_mock/initstate", text, sizeof(text)) > 0;
 	if (perf_pmu(m->sysroot, "amd_l3", &type, cpus, &n)) {
 		for (; s->n_domains < n && s->n_domains < Z5_READ_DOMAINS; s->n_domains++)
@@ -155,6 +169,8 @@ static int perf_open(void *arg, void **state, char *why, size_t why_len)
 		if (!perf_pmu(m->sysroot, name, &type, cpus, &n))
 			continue;
 		s->channel[s->n_channels] = i;
+		s->umc_type[s->n_channels] = type;
+		s->umc_cpu[s->n_channels] = cpus[0];
 		opened += perf_set(m, s->umc[s->n_channels++], umc_events, Z5M_CHANNEL_COUNTERS, type, cpus[0]);
 	}
 	if (!opened) {
@@ -195,6 +211,14 @@ static bool perf_total(struct perf_counter *c, struct z5_total *t)
 	return true;
 }
 
+/* The old event goes first: with it there may be no counter left for the new one. */
+static void perf_renew(const struct perf_source *s, struct perf_counter *c, unsigned int channel, uint64_t config)
+{
+	close(c->fd);
+	c->last = (struct perf_value){ 0 };
+	perf_event(s->machine, c, config, s->umc_type[channel], s->umc_cpu[channel]);
+}
+
 static int perf_read(void *state, struct z5_reading *r)
 {
 	struct perf_source *s = state;
@@ -212,8 +236,11 @@ static int perf_read(void *state, struct z5_reading *r)
 	}
 	for (unsigned int d = 0; d < s->n_channels; d++) {
 		r->channel[d] = (struct z5_read_channel){ .channel = s->channel[d] };
-		for (unsigned int i = 0; i < Z5M_CHANNEL_COUNTERS; i++)
+		for (unsigned int i = 0; i < Z5M_CHANNEL_COUNTERS; i++) {
 			good += perf_total(&s->umc[d][i], &r->channel[d].umc[i]);
+			if (s->umc[d][i].fd >= 0 && s->umc[d][i].last.value >= PERF_UMC_RENEW)
+				perf_renew(s, &s->umc[d][i], d, umc_events[i]);
+		}
 	}
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	r->ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
