@@ -9,7 +9,8 @@
  *
  * A reading is of totals, and names its source. When a source ends under the reader (the module is gone, a file says
  * "Unavailable" for good, an event is refused) the next reading comes from the next source and has another epoch:
- * totals of different epochs have nothing to do with each other.
+ * totals of different epochs have nothing to do with each other. A better source that comes later is not looked for:
+ * who wants it opens anew.
  */
 #ifndef Z5_COUNTERS_H
 #define Z5_COUNTERS_H
