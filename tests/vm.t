@@ -36,6 +36,8 @@ my @guests = (
 	{ name => 'counters', nodes => 2, memory => 6, one_thread => 1,
 		tests => ['zen5mem_counters', 'zen5mem_netlink', 'counters'],
 		add => ["$b/zen5-top", "$b/zen5-run", "$b/zen5-mem", "$b/zen5-detect", 'tests/models/zen5-tiny.gguf'] },
+	# where the ports of CCDs are documented
+	{ name => 'ports', nodes => 2, memory => 6, one_thread => 1, model => 2, tests => ['zen5mem_counters'] },
 	{ name => 'faults', nodes => 1, memory => 6, params => 'reserve_gib=1', kernels => 'debug',
 		tests => ['kunit:zen5mem_kunit', 'zen5mem_faultinject'] },
 );
@@ -76,7 +78,7 @@ sub start {
 	my $name = "$kernel-$g->{name}" =~ tr/ =/_-/r;
 	my @cmd = ('perl', 'tests/vm/guest', '--no-build', '--kernel', $kernel, '--name', $name, '--nodes', $g->{nodes},
 		'--memory', $g->{memory});
-	push @cmd, map { ("--$_", $g->{$_}) } grep { defined $g->{$_} } qw(append params limit);
+	push @cmd, map { ("--$_", $g->{$_}) } grep { defined $g->{$_} } qw(append params limit model);
 	push @cmd, map { ('--test', $_) } @{$g->{tests}};
 	push @cmd, '--one-thread' if $g->{one_thread};
 	push @cmd, map { ('--add', $_) } @{$g->{add} // []};
