@@ -42,7 +42,8 @@ my $rc = 1;
 my ($out, $err);
 for (1 .. 600) {
 	($rc, $out, $err) = sh("$top --json -n 1 -d 0.05");
-	last if $rc || $out =~ /"pid":$running\b/ && $out =~ /"decoded":[1-9]/;
+	my ($own) = grep { $_->{pid} == $running } @{(eval { decode_json($out) } // {})->{processes} // []};
+	last if $rc || $own && $own->{decoded};
 	sleep 0.1;
 }
 my $j = eval { decode_json($out) } // {};
@@ -69,15 +70,61 @@ open my $f, '<', "$dir/r" or die "$dir/r: $!";
 my @lines = <$f>;
 close $f;
 ok($rc == 0 && @lines == 3 && !(grep { !eval { decode_json($_)->{zen5_top} } } @lines), 'a recording is appended to') or diag "$rc $err @lines";
-sh("echo important >$dir/other");
+sh("echo this is important >$dir/other");
 ($rc, $out, $err) = sh("$top -b -n 1 -d 0.05 --record $dir/other; cat $dir/other");
-ok($out eq "important\n" && $err =~ /\Azen5-top: .*other.*\n\z/, 'another file is not') or diag "$out $err";
+ok($out eq "this is important\n" && $err =~ /\Azen5-top: .*other.*\n\z/, 'another file is not') or diag "$out $err";
 ($rc, $out, $err) = sh("$top -b -n 1 -d 0.05 --record $dir/no/where");
 ok($rc == 1 && $err =~ /\Azen5-top: .*\n\z/, 'a folder that is not there');
+sh("printf '{\"zen5_top\":1,\"ti' >>$dir/r; $top -b -n 1 -d 0.05 --record $dir/r");
+open $f, '<', "$dir/r" or die "$dir/r: $!";
+@lines = <$f>;
+close $f;
+is_deeply([scalar @lines, scalar grep { eval { decode_json($_)->{zen5_top} } } @lines], [4, 4],
+	'what a killed process left of a line makes room');
+POSIX::mkfifo("$dir/fifo", 0600);
+for (['/dev/full', qr/No space/], ["$dir/fifo", qr/no ordinary file/]) {
+	my ($to, $like) = @$_;
+	($rc, undef, $err) = sh("$top -b -n 1 -d 0.05 --record $to");
+	ok($rc == 1 && $err =~ /\Azen5-top: .*\n\z/ && $err =~ $like, "a recording to $to") or diag "$rc $err";
+}
 ($rc, $out, $err) = sh("$top --json -n 1 -d 0.05 >/dev/full");
 ok($rc == 1 && $err =~ /\Azen5-top: .*\n\z/, 'a full disk') or diag "$rc $err";
 ($rc, $out, $err) = sh("$top -b -n 50 -d 0.05 | head -n 1");
 ok($out =~ /^zen5-top/ && $err !~ /\n.*\n/, 'a pipe that closes') or diag $err;
+
+# ---- words of others ----
+
+# A status of this process whose texts would command a terminal, turn a line and break tables (struct z5_status).
+sub hostile {
+	my $name = 'zen5rt-status';
+	# memfd_create, close-on-exec and to be sealed
+	my $fd = syscall 319, $name, 3;
+	return if $fd < 0;
+	open my $file, '+<&=', $fd or die "memfd: $!";
+	my $model = "=\xe6\x97\xa5\xe2\x80\xae\"\e[2J\x9b\xc2\x9b";
+	my $status = pack 'L4 Q6 L3 C64 a128 a160 a32 x4 d2', 0x7a357374, 1, 480, 2, (0) x 6,
+		8, 4, 2, 2, 2, (0) x 62, $model, "a\nb", 'none', 0, 0;
+	syswrite $file, $status;
+	# not to shrink, not to grow
+	fcntl $file, 1033, 6 or die "seals: $!";
+	return $file;
+}
+
+my $hostile = hostile();
+SKIP: {
+	skip 'no memfd here', 4 if !$hostile;
+	my %want = ('C' => qr/\?\?"/, 'C.UTF-8' => qr/\xe6\x97\xa5\?"/);
+	for my $locale (sort keys %want) {
+		($rc, $out, $err) = sh("LC_ALL=$locale $top -b -n 1 -d 0.05");
+		ok($rc == 0 && $out =~ /^ *$$ .* 4\/8 +=$want{$locale}\?\[2J\?\?\?\n.* 2\+2, throttle a\?b /m,
+			"hostile texts in locale $locale") or diag $out;
+	}
+	($rc, $out) = sh("$top --csv -n 1 -d 0.05");
+	like($out, qr/,process,$$,model,"'=[^"]*""\?\[2J\?\?\?"$/m, 'no formula in CSV');
+	($rc, $out) = sh("$top --json -n 1 -d 0.05");
+	ok(eval { decode_json($out) }, 'and JSON that is valid') or diag $out;
+	close $hostile;
+}
 
 # ---- usage ----
 
@@ -92,7 +139,7 @@ ok($rc == 64 && $err =~ /\Azen5-top: .*-b.*\n\z/, 'no terminal') or diag "$rc $e
 # ---- the screen ----
 
 use constant { TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430, TIOCSWINSZ => 0x5414, TCGETS => 0x5401 };
-my ($tty, $slave, $pid, $seen);
+my ($tty, $slave, $pid, $seen, $before);
 
 sub size {
 	my ($rows, $columns) = @_;
@@ -109,6 +156,8 @@ sub start {
 	sysopen $slave, $name, O_RDWR | O_NOCTTY or return 0;
 	size($rows, $columns);
 	$seen = '';
+	# not later: the program changes it
+	$before = mode();
 	$pid = fork // die "fork: $!";
 	return 1 if $pid;
 	POSIX::setsid();
@@ -149,7 +198,6 @@ sub ended {
 
 SKIP: {
 	skip 'no pseudo terminals here', 1 if !start(24, 80, '-d', 0.05);
-	my $before = mode();
 	ok(expect(qr/zen5-top.*$running/s), 'a screen of 24 x 80');
 	type('p');
 	ok(expect(qr/pause/i), 'p pauses');
@@ -174,7 +222,6 @@ SKIP: {
 	is(mode(), $before, 'and the terminal is as before');
 	for my $sig (qw(INT TERM HUP)) {
 		start(24, 80, '-d', 0.05);
-		$before = mode();
 		expect(qr/zen5-top/);
 		kill $sig => $pid;
 		my $status = ended();
@@ -184,6 +231,12 @@ SKIP: {
 	}
 	start(24, 80, '-d', 0.05, '-n', 3);
 	is(ended(), 0, '-n ends it');
+	start(24, 80, '-d', 0.05, '--record', '/dev/full');
+	ok(expect(qr/\e\[\?1049l.*zen5-top: \/dev\/full: .*\n/s) && ended() == 1 && mode() eq $before,
+		'a failure gives the terminal back, then says why') or diag $seen;
+	delete $ENV{TERM};
+	start(24, 80);
+	ok(expect(qr/zen5-top: TERM .*-b/) && ended() == 64, 'no TERM is said') or diag $seen;
 	$ENV{TERM} = 'no-such-terminal';
 	start(24, 80);
 	ok(expect(qr/zen5-top: .*-b/) && ended() == 64, 'an unknown terminal is said') or diag $seen;

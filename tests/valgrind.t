@@ -25,6 +25,9 @@ check "JSON with explanation" $b/zen5-run $model -p "Once" -n 3 -t 1 --json --ex
 for m in tests/golden/data/small-*.gguf; do
 	check "$(basename $m .gguf)" $b/zen5-run $m --tokens 1,5,9,12 -n 2 --temp 0 -t 2 --ubatch 2
 done
+for form in -b --json --csv; do
+	check "zen5-top $form" $b/zen5-top $form -n 2 -d 0.05
+done
 # a tool that fails leaves its memory to the kernel: no leak check here
 check "a refused file" sh -c "valgrind -q --error-exitcode=99 $b/zen5-run tests/run -p x; [ \$? = 1 ]"
 echo "1..$n"

@@ -300,7 +300,7 @@ void top_record_add(struct top_record *r, const struct top *t)
 		return;
 	line = top_json_line(t);
 	ret = write_all(r->fd, line, strlen(line));
+	free(line);
 	if (ret)
 		die("%s: %s", r->path, strerror(-ret));
-	free(line);
 }
