@@ -84,6 +84,10 @@ static void z5m_event_open(struct z5m_set *s, unsigned int i)
 	struct perf_event *event;
 
 	z5m_tally_start(t);
+	if (s->type < 0) {
+		t->state = Z5M_COUNTER_ABSENT;
+		return;
+	}
 	if (s->cpu < 0) {
 		t->state = Z5M_COUNTER_OFFLINE;
 		return;
@@ -110,12 +114,8 @@ static void z5m_set_open(struct z5m_set *s)
 {
 	unsigned int i;
 
-	for (i = 0; i < s->n; i++) {
-		if (s->type >= 0)
-			z5m_event_open(s, i);
-		else
-			s->tally[i].state = Z5M_COUNTER_ABSENT;
-	}
+	for (i = 0; i < s->n; i++)
+		z5m_event_open(s, i);
 }
 
 /*
@@ -399,39 +399,45 @@ void z5m_sets_mend(struct z5m_sets *s)
 			z5m_set_renew(&s->port[i], z5m_package_cpu(s->port[i].package));
 }
 
+/* By how much a counter has moved in this sample. */
+static u64 z5m_set_moved(const struct z5m_set *s, unsigned int i)
+{
+	return s->tally[i].total - s->last[i];
+}
+
 /*
  * A counter that stays 0 is only wrong if something says that it should have moved. That readings
  * run on the CPU makes its L3 work; accesses make misses, misses make samples of latency and
- * traffic on channels; a channel that moves says that its neighbours should.
+ * traffic on channels; a channel that moves says that its neighbours should. Ports are not judged:
+ * one without a CCD has no traffic.
  */
 static void z5m_sets_judge(struct z5m_sets *s)
 {
-	u64 misses = 0, reads = 0, moved;
+	u64 misses = 0, moved = 0;
 	unsigned int i;
-	bool sampled;
 
 	for (i = 0; i < s->n_domains; i++) {
+		u64 own = z5m_set_moved(&s->domain[i], Z5M_L3_MISSES);
+		u64 accesses = z5m_set_moved(&s->domain[i], Z5M_L3_ACCESSES);
 		struct z5m_tally *t = s->domain[i].tally;
 
-		misses += t[Z5M_L3_MISSES].since;
-		z5m_tally_judge(&t[Z5M_L3_ACCESSES], t[Z5M_L3_ACCESSES].reads > Z5M_LOAD_READS);
-		z5m_tally_judge(&t[Z5M_L3_MISSES], t[Z5M_L3_ACCESSES].since > Z5M_LOAD);
-		sampled = t[Z5M_L3_MISSES].since > Z5M_LOAD_SAMPLED;
-		z5m_tally_judge(&t[Z5M_L3_DRAM_REQUESTS], sampled);
-		z5m_tally_judge(&t[Z5M_L3_DRAM_LATENCY], sampled);
+		misses += own;
+		z5m_tally_judge(&t[Z5M_L3_ACCESSES], 1, Z5M_LOAD_READS);
+		z5m_tally_judge(&t[Z5M_L3_MISSES], accesses, Z5M_LOAD);
+		z5m_tally_judge(&t[Z5M_L3_DRAM_REQUESTS], own, Z5M_LOAD_SAMPLED);
+		z5m_tally_judge(&t[Z5M_L3_DRAM_LATENCY], own, Z5M_LOAD_SAMPLED);
 	}
 	for (i = 0; i < s->n_channels; i++)
-		reads = max(reads, s->channel[i].tally[Z5M_UMC_READS].since);
-	moved = max(misses, reads);
+		moved = max(moved, z5m_set_moved(&s->channel[i], Z5M_UMC_READS));
+	moved = max(moved, misses);
 	for (i = 0; i < s->n_channels; i++) {
 		struct z5m_tally *t = s->channel[i].tally;
 
-		z5m_tally_judge(&t[Z5M_UMC_CLOCKS], moved > Z5M_LOAD);
-		z5m_tally_judge(&t[Z5M_UMC_READS], moved > Z5M_LOAD);
-		z5m_tally_judge(&t[Z5M_UMC_WRITES], moved > 64 * Z5M_LOAD);
-		z5m_tally_judge(&t[Z5M_UMC_DATA_SLOTS], moved > Z5M_LOAD);
+		z5m_tally_judge(&t[Z5M_UMC_CLOCKS], moved, Z5M_LOAD);
+		z5m_tally_judge(&t[Z5M_UMC_READS], moved, Z5M_LOAD);
+		z5m_tally_judge(&t[Z5M_UMC_WRITES], moved, 64 * Z5M_LOAD);
+		z5m_tally_judge(&t[Z5M_UMC_DATA_SLOTS], moved, Z5M_LOAD);
 	}
-	/* Ports are not judged: one without a CCD has no traffic. */
 }
 
 void z5m_sets_read(struct z5m_sets *s)

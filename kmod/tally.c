@@ -28,6 +28,7 @@ void z5m_tally_start(struct z5m_tally *t)
 	t->enabled = 0;
 	t->running = 0;
 	t->since = 0;
+	t->load = 0;
 	t->reads = 0;
 	t->error = 0;
 }
@@ -76,9 +77,13 @@ void z5m_tally_add(struct z5m_tally *t, u64 raw, u64 enabled, u64 running)
 	t->total += d;
 }
 
-void z5m_tally_judge(struct z5m_tally *t, bool load)
+void z5m_tally_judge(struct z5m_tally *t, u64 moved, u64 enough)
 {
-	if (load && !t->since && (t->state == Z5M_COUNTER_OK || t->state == Z5M_COUNTER_SHARED))
+	/* one that was made just now has seen nothing of it */
+	if (!t->reads || (t->state != Z5M_COUNTER_OK && t->state != Z5M_COUNTER_SHARED))
+		return;
+	t->load += moved;
+	if (t->load > enough && !t->since)
 		t->state = Z5M_COUNTER_SILENT;
 }
 

@@ -126,19 +126,32 @@ static void tally_test_silent(struct kunit *test)
 
 	z5m_tally_start(&t);
 	z5m_tally_add(&t, 0, MS, MS);
-	z5m_tally_judge(&t, false);
+	z5m_tally_judge(&t, 60, 100);
 	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_OK);
-	z5m_tally_judge(&t, true);
+	z5m_tally_judge(&t, 40, 100);
+	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_OK);
+	z5m_tally_judge(&t, 1, 100);
 	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_SILENT);
 	/* it is judged afresh each time */
 	z5m_tally_add(&t, 1, 2 * MS, 2 * MS);
-	z5m_tally_judge(&t, true);
+	z5m_tally_judge(&t, 1000, 100);
 	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_OK);
-	/* what others have is not silent */
+	/* what moved before an event was made says nothing about it */
+	z5m_tally_start(&t);
+	t.state = Z5M_COUNTER_OK;
+	z5m_tally_judge(&t, 1000, 100);
+	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_OK);
+	z5m_tally_add(&t, 0, MS, MS);
+	z5m_tally_judge(&t, 100, 100);
+	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_OK);
+	/* what others have is not silent, and nothing counts against it meanwhile */
 	t = (struct z5m_tally){};
 	z5m_tally_add(&t, 0, MS, 0);
-	z5m_tally_judge(&t, true);
+	z5m_tally_judge(&t, 1000, 100);
 	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_TAKEN);
+	z5m_tally_add(&t, 0, 2 * MS, MS);
+	z5m_tally_judge(&t, 100, 100);
+	KUNIT_EXPECT_EQ(test, t.state, (u32)Z5M_COUNTER_OK);
 }
 
 /* No rate: the first reading of an event, and what does not count. */

@@ -78,6 +78,7 @@ struct z5m_tally {
 	u64 total;
 	u64 raw, enabled, running;	/* as last read */
 	u64 since;			/* of total, by the event that is there now */
+	u64 load;			/* what said that it should move, meanwhile */
 	u32 reads;			/* of that event */
 	u32 state, error, glitches, renewals;
 };
@@ -86,8 +87,11 @@ struct z5m_tally {
 void z5m_tally_start(struct z5m_tally *t);
 /* What perf_event_read_value() gave. Sets total, state, glitches. */
 void z5m_tally_add(struct z5m_tally *t, u64 raw, u64 enabled, u64 running);
-/* load: it should have moved by now. */
-void z5m_tally_judge(struct z5m_tally *t, bool load);
+/*
+ * Others have moved by so much since the last reading; once that is enough for it to have moved,
+ * too, and it has not, it is silent.
+ */
+void z5m_tally_judge(struct z5m_tally *t, u64 moved, u64 enough);
 /* Whether what it has grown by since the sample before is a rate; else 0 means nothing. */
 bool z5m_tally_counts(const struct z5m_tally *t);
 /* Whether the event is to be made again before its counter is at its end. */
