@@ -66,7 +66,8 @@ void z5m_tally_add(struct z5m_tally *t, u64 raw, u64 enabled, u64 running)
 		d = U64_MAX;
 	t->raw = raw;
 	/* With a little for the time between reading the clock and the counter. */
-	if (d > Z5M_TALLY_PER_NS * (r + NSEC_PER_USEC * 10)) {
+	t->odd = d > Z5M_TALLY_PER_NS * (r + NSEC_PER_USEC * 10);
+	if (t->odd) {
 		t->glitches++;
 		d = 0;
 	}
@@ -90,7 +91,7 @@ void z5m_tally_judge(struct z5m_tally *t, u64 moved, u64 enough)
 bool z5m_tally_counts(const struct z5m_tally *t)
 {
 	/* the first reading of an event is of an unknown part of the time between samples */
-	return t->reads > 1 && (t->state == Z5M_COUNTER_OK || t->state == Z5M_COUNTER_SHARED);
+	return t->reads > 1 && !t->odd && (t->state == Z5M_COUNTER_OK || t->state == Z5M_COUNTER_SHARED);
 }
 
 bool z5m_tally_full(const struct z5m_tally *t)

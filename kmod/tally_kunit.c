@@ -175,6 +175,12 @@ static void tally_test_counts(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, z5m_tally_counts(&t));
 	t.state = Z5M_COUNTER_SILENT;
 	KUNIT_EXPECT_FALSE(test, z5m_tally_counts(&t));
+	/* a step that was not believed is no fall to 0 */
+	z5m_tally_add(&t, 100, 6 * MS, 4 * MS);
+	KUNIT_EXPECT_EQ(test, t.glitches, 1U);
+	KUNIT_EXPECT_FALSE(test, z5m_tally_counts(&t));
+	z5m_tally_add(&t, 150, 7 * MS, 5 * MS);
+	KUNIT_EXPECT_TRUE(test, z5m_tally_counts(&t));
 }
 
 static void tally_test_full(struct kunit *test)

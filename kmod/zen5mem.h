@@ -81,6 +81,7 @@ struct z5m_tally {
 	u64 load;			/* what said that it should move, meanwhile */
 	u32 reads;			/* of that event */
 	u32 state, error, glitches, renewals;
+	bool odd;			/* the last step was not believed */
 };
 
 /* A new event begins at 0. */
