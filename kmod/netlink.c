@@ -80,14 +80,16 @@ static int z5m_genl_may_count(struct netlink_callback *cb)
 static int z5m_genl_dump(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd,
 			 int (*put)(struct sk_buff *skb, unsigned long i))
 {
-	int ret = 0;
 	void *head;
+	int ret;
 
 	for (;; cb->args[0]++) {
 		head = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &z5m_genl,
 				   NLM_F_MULTI, cmd);
-		if (!head)
+		if (!head) {
+			ret = -EMSGSIZE;
 			break;
+		}
 		ret = put(skb, cb->args[0]);
 		if (ret) {
 			genlmsg_cancel(skb, head);
@@ -95,9 +97,10 @@ static int z5m_genl_dump(struct sk_buff *skb, struct netlink_callback *cb, u8 cm
 		}
 		genlmsg_end(skb, head);
 	}
-	if (ret && ret != -ENOENT && ret != -EMSGSIZE)
-		return ret;
-	return skb->len;
+	/* What does not fit goes into the next message, unless it had this one for itself. */
+	if (ret == -ENOENT || (ret == -EMSGSIZE && skb->len))
+		return skb->len;
+	return ret;
 }
 
 static int z5m_put_domain(struct sk_buff *skb, unsigned long i)
