@@ -29,7 +29,7 @@ module_param_named(counters_perfmon, z5m_perfmon, bool, 0644);
 MODULE_PARM_DESC(counters_perfmon, "counters need CAP_PERFMON (default N: whoever may open the device)");
 
 /* How long after a dump the thread goes on, so that who dumps once a second gets rates. */
-#define Z5M_GRACE_NS	(2 * (u64)NSEC_PER_SEC)
+#define Z5M_GRACE_US	(2 * USEC_PER_SEC)
 
 struct z5m_reader {
 	struct list_head list;
@@ -149,7 +149,7 @@ static u32 z5m_wanted_us(void)
 
 	spin_lock(&z5m_readers_lock);
 	if (ktime_get_ns() < z5m_grace_until)
-		us = z5m_interval_us;
+		us = min_t(u32, z5m_interval_us, Z5M_GRACE_US);
 	list_for_each_entry(r, &z5m_readers, list) {
 		u32 own = r->interval_us ?: z5m_interval_us;
 
@@ -300,7 +300,7 @@ int z5m_counters_poke(void)
 	before = z5m_sampling ? 0 : z5m_samples + 1;
 	mutex_unlock(&z5m_sets_lock);
 	spin_lock(&z5m_readers_lock);
-	z5m_grace_until = ktime_get_ns() + Z5M_GRACE_NS;
+	z5m_grace_until = ktime_get_ns() + (u64)Z5M_GRACE_US * NSEC_PER_USEC;
 	spin_unlock(&z5m_readers_lock);
 	wake_up_process(z5m_thread);
 	/* a thread that does not come by is no reason to hold up whoever asks */
