@@ -79,31 +79,40 @@ static void z5m_page_init(void)
 	};
 }
 
-static void z5m_page_set(struct z5m_counter *to, const struct z5m_set *s)
+/* What the entries of domains, channels and ports have in common: all but the number of counters. */
+struct z5m_page_entry {
+	u32 id;
+	s32 cpu;
+	struct z5m_counter counter[];
+};
+
+static void z5m_page_sets(u32 offset, u32 size, const struct z5m_set *s, unsigned int n)
 {
-	unsigned int i;
+	unsigned int i, k;
 
-	for (i = 0; i < s->n; i++) {
-		const struct z5m_tally *t = &s->tally[i];
+	for (i = 0; i < n; i++, s++) {
+		struct z5m_page_entry *e = (void *)z5m_page + offset + i * size;
 
-		to[i] = (struct z5m_counter){
-			.total = t->total,
-			.state = t->state,
-			.error = t->error,
-			.glitches = t->glitches,
-			.renewals = t->renewals,
-		};
+		e->id = s->id;
+		e->cpu = s->cpu;
+		for (k = 0; k < s->n; k++) {
+			const struct z5m_tally *t = &s->tally[k];
+
+			e->counter[k] = (struct z5m_counter){
+				.total = t->total,
+				.state = t->state,
+				.error = t->error,
+				.glitches = t->glitches,
+				.renewals = t->renewals,
+			};
+		}
 	}
 }
 
 static void z5m_page_write(const struct z5m_sets *s, u64 now, u32 interval_us, u64 cost_ns,
 			   bool late)
 {
-	struct z5m_counter_domain *d = (void *)z5m_page + Z5M_PAGE_DOMAINS;
-	struct z5m_counter_channel *c = (void *)z5m_page + Z5M_PAGE_CHANNELS;
-	struct z5m_counter_port *p = (void *)z5m_page + Z5M_PAGE_PORTS;
 	u32 seq = z5m_page->seq;
-	unsigned int i;
 
 	/* Readers spin while seq is odd: nobody may come between. */
 	preempt_disable();
@@ -119,21 +128,10 @@ static void z5m_page_write(const struct z5m_sets *s, u64 now, u32 interval_us, u
 	z5m_page->n_channels = s->n_channels;
 	z5m_page->n_ports = s->n_ports;
 	memcpy(z5m_page->source, s->source, sizeof(z5m_page->source));
-	for (i = 0; i < s->n_domains; i++) {
-		d[i].domain = s->domain[i].id;
-		d[i].cpu = s->domain[i].cpu;
-		z5m_page_set(d[i].counter, &s->domain[i]);
-	}
-	for (i = 0; i < s->n_channels; i++) {
-		c[i].channel = s->channel[i].id;
-		c[i].cpu = s->channel[i].cpu;
-		z5m_page_set(c[i].counter, &s->channel[i]);
-	}
-	for (i = 0; i < s->n_ports; i++) {
-		p[i].port = s->port[i].id;
-		p[i].cpu = s->port[i].cpu;
-		z5m_page_set(p[i].counter, &s->port[i]);
-	}
+	z5m_page_sets(Z5M_PAGE_DOMAINS, sizeof(struct z5m_counter_domain), s->domain, s->n_domains);
+	z5m_page_sets(Z5M_PAGE_CHANNELS, sizeof(struct z5m_counter_channel), s->channel,
+		      s->n_channels);
+	z5m_page_sets(Z5M_PAGE_PORTS, sizeof(struct z5m_counter_port), s->port, s->n_ports);
 	smp_wmb();	/* readers: even after everything has changed */
 	WRITE_ONCE(z5m_page->seq, seq + 2);
 	preempt_enable();

@@ -191,7 +191,8 @@ int z5m_domains_cpu(unsigned int index, int *package)
 		cpu = cpumask_first(z5m_l3s[index].online);
 		if (cpu >= nr_cpu_ids)
 			cpu = -1;
-		*package = z5m_l3s[index].package;
+		if (package)
+			*package = z5m_l3s[index].package;
 	}
 	mutex_unlock(&z5m_l3s_lock);
 	return cpu;

@@ -165,16 +165,21 @@ static bool z5m_set_gone(struct z5m_set *s)
 	return now - s->lost_ns >= Z5M_LOST_NS;
 }
 
-static void z5m_set_renew(struct z5m_set *s, int cpu)
+static void z5m_set_renewed(struct z5m_set *s)
 {
 	unsigned int i;
 
-	z5m_set_close(s);
-	s->cpu = cpu;
 	s->lost_ns = 0;
-	z5m_set_open(s);
 	for (i = 0; i < s->n; i++)
 		s->tally[i].renewals += !!s->event[i];
+}
+
+static void z5m_set_renew(struct z5m_set *s, int cpu)
+{
+	z5m_set_close(s);
+	s->cpu = cpu;
+	z5m_set_open(s);
+	z5m_set_renewed(s);
 }
 
 static void z5m_set_read(struct z5m_set *s)
@@ -222,11 +227,10 @@ static int z5m_package_cpu(int package)
 static void z5m_channel_open(struct z5m_set *s)
 {
 	unsigned int i;
-	int package;
 
 	s->cpu = -1;
 	for (i = 0; i < z5m_domains_count(); i++) {
-		int cpu = z5m_domains_cpu(i, &package);
+		int cpu = z5m_domains_cpu(i, NULL);
 
 		if (cpu < 0)
 			continue;
@@ -263,13 +267,13 @@ static void z5m_set_init(struct z5m_set *s, u32 id, int type, const u64 *configs
 
 static void z5m_domains_open(struct z5m_sets *s)
 {
-	int type = z5m_find(s, "amd_l3"), package;
+	int type = z5m_find(s, "amd_l3");
 	unsigned int i;
 
 	s->n_domains = min_t(unsigned int, z5m_domains_count(), Z5M_COUNTERS_DOMAINS);
 	for (i = 0; i < s->n_domains; i++) {
 		z5m_set_init(&s->domain[i], i, type, z5m_l3_configs, ARRAY_SIZE(z5m_l3_configs));
-		s->domain[i].cpu = z5m_domains_cpu(i, &package);
+		s->domain[i].cpu = z5m_domains_cpu(i, NULL);
 		z5m_set_open(&s->domain[i]);
 	}
 	if (type >= 0)
@@ -359,30 +363,34 @@ void z5m_sets_open(struct z5m_sets *s)
 	}
 }
 
-void z5m_sets_close(struct z5m_sets *s)
+static void z5m_sets_each(struct z5m_sets *s, void (*fn)(struct z5m_set *s))
 {
 	unsigned int i;
 
 	for (i = 0; i < s->n_domains; i++)
-		z5m_set_close(&s->domain[i]);
+		fn(&s->domain[i]);
 	for (i = 0; i < s->n_channels; i++)
-		z5m_set_close(&s->channel[i]);
+		fn(&s->channel[i]);
 	for (i = 0; i < s->n_ports; i++)
-		z5m_set_close(&s->port[i]);
+		fn(&s->port[i]);
+}
+
+void z5m_sets_close(struct z5m_sets *s)
+{
+	z5m_sets_each(s, z5m_set_close);
 }
 
 void z5m_sets_mend(struct z5m_sets *s)
 {
 	unsigned int i, n = min_t(unsigned int, z5m_domains_count(), Z5M_COUNTERS_DOMAINS);
-	int package;
 
 	for (i = 0; i < s->n_domains; i++)
 		if (z5m_set_gone(&s->domain[i]))
-			z5m_set_renew(&s->domain[i], z5m_domains_cpu(i, &package));
+			z5m_set_renew(&s->domain[i], z5m_domains_cpu(i, NULL));
 	for (; i < n; i++) {
 		z5m_set_init(&s->domain[i], i, s->domain[0].type, z5m_l3_configs,
 			     ARRAY_SIZE(z5m_l3_configs));
-		s->domain[i].cpu = z5m_domains_cpu(i, &package);
+		s->domain[i].cpu = z5m_domains_cpu(i, NULL);
 		z5m_set_open(&s->domain[i]);
 	}
 	s->n_domains = n;
@@ -390,9 +398,7 @@ void z5m_sets_mend(struct z5m_sets *s)
 		if (!z5m_set_gone(&s->channel[i]))
 			continue;
 		z5m_channel_open(&s->channel[i]);
-		s->channel[i].lost_ns = 0;
-		for (n = 0; n < s->channel[i].n; n++)
-			s->channel[i].tally[n].renewals += !!s->channel[i].event[n];
+		z5m_set_renewed(&s->channel[i]);
 	}
 	for (i = 0; i < s->n_ports; i++)
 		if (z5m_set_gone(&s->port[i]))
@@ -442,13 +448,6 @@ static void z5m_sets_judge(struct z5m_sets *s)
 
 void z5m_sets_read(struct z5m_sets *s)
 {
-	unsigned int i;
-
-	for (i = 0; i < s->n_domains; i++)
-		z5m_set_read(&s->domain[i]);
-	for (i = 0; i < s->n_channels; i++)
-		z5m_set_read(&s->channel[i]);
-	for (i = 0; i < s->n_ports; i++)
-		z5m_set_read(&s->port[i]);
+	z5m_sets_each(s, z5m_set_read);
 	z5m_sets_judge(s);
 }

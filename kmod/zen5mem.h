@@ -291,7 +291,10 @@ int z5m_domains_get(struct z5m_domain *d);
 /* Node of a domain, -ENODEV: no such domain. */
 int z5m_domains_node(unsigned int index);
 
-/* First CPU of a domain that is online, -1: none; its package. -ENODEV: no such domain. */
+/*
+ * First CPU of a domain that is online, -1: none; its package, which may be NULL. -ENODEV: no such
+ * domain.
+ */
 int z5m_domains_cpu(unsigned int index, int *package);
 
 /* ---- events.c: the PMUs ---- */

@@ -38,10 +38,9 @@ static unsigned int mock_counters = 16;
 module_param_named(counters, mock_counters, uint, 0644);
 MODULE_PARM_DESC(counters, "hardware counters of each PMU and domain (default 16)");
 
-/* Event and umask that stay at 0, as 0xff04; 0xffffffff: all. */
 static unsigned int mock_silent;
 module_param_named(silent, mock_silent, uint, 0644);
-MODULE_PARM_DESC(silent, "low 16 bits of the config that reads 0, 0xffffffff for all (default 0: none)");
+MODULE_PARM_DESC(silent, "low 16 bits of the config that reads 0, as 0xff04 (default 0: none)");
 
 /* Where counters begin: what is near 2^48 wraps soon. */
 static u64 mock_start;
@@ -115,7 +114,7 @@ static u64 mock_rate(const struct mock_pmu *m, unsigned int domain, u64 config)
 {
 	u64 d = domain + 1, c = m->index + 1;
 
-	if (mock_silent && (mock_silent == U32_MAX || mock_silent == (config & 0xffff)))
+	if (mock_silent && mock_silent == (config & 0xffff))
 		return 0;
 	switch (m->kind) {
 	case MOCK_L3:
