@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "error.h"
 #include "mem/region.h"
 
@@ -26,10 +26,7 @@ void zen5rt_params_init(struct zen5rt_params *params)
 
 double z5_now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+	return (double)z5_now_ns() * 1e-9;
 }
 
 void z5_log(const struct zen5rt *rt, enum zen5rt_log_level level, const char *fmt, ...)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "watch.h"
 
 struct top_source {
 	struct z5_counters *counters;
@@ -142,17 +143,12 @@ static void take_processes(struct top *t, const struct top *before)
 
 /* ---- all of it ---- */
 
-static double clock_s(clockid_t id)
-{
-	struct timespec t;
-
-	clock_gettime(id, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 void top_take(struct top_source *s, struct top *t, const struct top *before)
 {
-	*t = (struct top){ .time = clock_s(CLOCK_REALTIME), .taken = clock_s(CLOCK_MONOTONIC) };
+	struct timespec date;
+
+	clock_gettime(CLOCK_REALTIME, &date);
+	*t = (struct top){ .time = (double)date.tv_sec + (double)date.tv_nsec * 1e-9, .taken = now() };
 	t->seconds = before ? t->taken - before->taken : 0;
 	take_counters(s, t, before);
 	take_regions(s, t);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "watch.h"
 
 /* The first rates come sooner than a long interval. */
 #define FIRST_S 0.5
@@ -24,7 +25,7 @@ struct screen {
 	struct top_record *record;
 	struct top now;
 	struct top_text text;
-	double interval, next;		/* seconds; by the clock of clock_now() */
+	double interval, next;		/* seconds; by the clock of now() */
 	size_t top;			/* first line that is shown */
 	int left;			/* columns that are not */
 	bool paused, help;
@@ -186,14 +187,6 @@ static void draw(struct screen *s)
 
 /* ---- time and keys ---- */
 
-static double clock_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static void take(struct screen *s, bool first)
 {
 	struct top t;
@@ -212,7 +205,7 @@ static void change_interval(struct screen *s, double by)
 	double to = s->interval * by;
 
 	s->interval = fmin(TOP_INTERVAL_MAX, fmax(TOP_INTERVAL_MIN, to));
-	s->next = fmin(s->next, clock_now() + s->interval);
+	s->next = fmin(s->next, now() + s->interval);
 }
 
 /* false: the end. */
@@ -248,7 +241,7 @@ static bool key(struct screen *s, int c)
 static bool wait_next(const struct screen *s)
 {
 	struct pollfd p = { .fd = 0, .events = POLLIN };
-	double left = fmax(0, s->next - clock_now());
+	double left = fmax(0, s->next - now());
 	struct timespec t = { .tv_sec = (time_t)left, .tv_nsec = (long)((left - floor(left)) * 1e9) };
 	sigset_t block, before;
 	int n = 0;
@@ -281,7 +274,7 @@ int top_screen(struct top_source *source, struct top_record *record, double inte
 		on = wait_next(&s);
 		while (on && !ended && (c = getch()) != ERR)
 			on = key(&s, c);
-		if (!on || ended || clock_now() < s.next)
+		if (!on || ended || now() < s.next)
 			continue;
 		take(&s, false);
 		s.next = s.now.taken + s.interval;

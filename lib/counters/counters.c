@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include <clock.h>
 #include <error.h>
 
 #define COUNTERS_MISSING	1024
@@ -89,11 +89,8 @@ void z5_counters_close(struct z5_counters *c)
 
 static void counters_software(struct z5_reading *r)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
 	r->source = "software";
-	r->ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	r->ns = z5_now_ns();
 	r->n_domains = r->n_channels = r->n_ports = 0;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include <clock.h>
 #include <counters/page.h>
 #include <mem/device.h>
 
@@ -150,14 +151,6 @@ int z5_page_read(const void *page, struct z5_reading *r)
 	return -EAGAIN;
 }
 
-static uint64_t page_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /*
  * Whether there is anything that counts, which the first sample since then tells: PMUs come and go
  * while nobody reads. The module writes the time of a sample before its source: both are of one sample.
@@ -183,7 +176,7 @@ static bool page_counts(const uint8_t *page, uint64_t since, char *why, size_t l
 static int page_open(void *arg, void **state, char *why, size_t why_len)
 {
 	struct z5m_counters_open o = { .interval_us = 0 };
-	const uint64_t since = page_now();
+	const uint64_t since = z5_now_ns();
 	struct page_source *p;
 	struct z5m_version v;
 	int dev, fd, ret = 0;

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <clock.h>
 #include <counters/perf.h>
 #include <topo/cgroup.h>
 
@@ -223,7 +223,6 @@ static int perf_read(void *state, struct z5_reading *r)
 {
 	struct perf_source *s = state;
 	unsigned int good = 0;
-	struct timespec t;
 
 	r->source = s->mock ? "perf MOCK" : "perf";
 	r->n_domains = s->n_domains;
@@ -242,8 +241,7 @@ static int perf_read(void *state, struct z5_reading *r)
 				perf_renew(s, &s->umc[d][i], d, umc_events[i]);
 		}
 	}
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	r->ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	r->ns = z5_now_ns();
 	return good ? 0 : -EIO;
 }
 

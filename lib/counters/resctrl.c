@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <clock.h>
 #include <topo/cgroup.h>
 
 struct resctrl_domain {
@@ -76,7 +76,6 @@ static int resctrl_read(void *state, struct z5_reading *r)
 {
 	struct resctrl_source *s = state;
 	unsigned int there = 0;
-	struct timespec t;
 
 	r->source = "resctrl";
 	r->n_domains = s->n;
@@ -108,8 +107,7 @@ static int resctrl_read(void *state, struct z5_reading *r)
 		d->begun = true;
 		*bytes = (struct z5_total){ .n = d->total, .state = Z5M_COUNTER_OK };
 	}
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	r->ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	r->ns = z5_now_ns();
 	return there ? 0 : -ENOENT;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "error.h"
 #include "fpenv.h"
 
@@ -261,11 +262,11 @@ static void session_run(struct zen5rt_session *s, struct z5_step *step)
 {
 	struct zen5rt *rt = s->m->rt;
 	const unsigned int *counts = step->total == 1 ? z5_govern_counts(&rt->govern, s->m) : NULL;
-	const double start = z5_now();
+	const uint64_t start = z5_now_ns();
 	uint64_t ns;
 
 	z5_pool_run_on(rt->pool, counts, s->m->arch->forward, step);
-	ns = (uint64_t)((z5_now() - start) * 1e9);
+	ns = z5_now_ns() - start;
 	if (step->cancelled)
 		return;
 	if (step->total == 1)

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include <clock.h>
 #include <error.h>
 
 /* Tokens between two looks at what the throttle says of itself. */
@@ -94,20 +94,12 @@ const unsigned int *z5_govern_counts(struct z5_govern *g, const void *model)
 	return z5_throttle_counts(g->throttle);
 }
 
-static uint64_t govern_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 void z5_govern_decoded(struct z5_govern *g, uint64_t bytes, uint64_t ns)
 {
 	g->status.decoded++;
 	g->status.decode_ns += ns;
 	g->status.streamed += bytes;
-	g->status.updated_ns = govern_now();
+	g->status.updated_ns = z5_now_ns();
 	if (g->counters) {
 		z5_counters_streamed(g->counters, bytes, ns);
 		z5_throttle_token(g->throttle, g->counters, ns);
@@ -122,7 +114,7 @@ void z5_govern_prefilled(struct z5_govern *g, uint64_t tokens, uint64_t ns)
 {
 	g->status.prefilled += tokens;
 	g->status.prefill_ns += ns;
-	g->status.updated_ns = govern_now();
+	g->status.updated_ns = z5_now_ns();
 	z5_status_write(g->page, &g->status);
 }
 
