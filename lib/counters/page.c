@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -21,10 +20,6 @@
 
 /* The first sample comes at once, unless the machine is very busy. */
 #define PAGE_FIRST_MS	500
-
-struct page_source {
-	const uint8_t *page;
-};
 
 bool z5_page_ok(const struct z5m_counters *h, char *why, size_t len)
 {
@@ -124,28 +119,19 @@ int z5_page_header(const void *page, struct z5m_counters *h)
 
 int z5_page_read(const void *page, struct z5_reading *r)
 {
-	const _Atomic uint32_t *seq = page_seq(page);
 	char why[128];
 
 	for (unsigned int i = 0; i < PAGE_TRIES; i++) {
-		const uint32_t before = atomic_load_explicit(seq, memory_order_acquire);
 		struct z5m_counters h;
+		int ret = z5_page_header(page, &h);
 
-		if (before & 1) {
-			_mm_pause();
-			continue;
-		}
-		memcpy(&h, page, sizeof(h));
-		/* half written it may say anything; it is believed only if the sequence says that it is whole */
-		if (!z5_page_ok(&h, why, sizeof(why))) {
-			atomic_thread_fence(memory_order_acquire);
-			if (atomic_load_explicit(seq, memory_order_relaxed) == before)
-				return -EPROTO;
-			continue;
-		}
+		if (ret)
+			return ret;
+		if (!z5_page_ok(&h, why, sizeof(why)))
+			return -EPROTO;
 		page_copy(page, &h, r);
 		atomic_thread_fence(memory_order_acquire);
-		if (atomic_load_explicit(seq, memory_order_relaxed) == before)
+		if (atomic_load_explicit(page_seq(page), memory_order_relaxed) == h.seq)
 			return 0;
 	}
 	return -EAGAIN;
@@ -153,33 +139,37 @@ int z5_page_read(const void *page, struct z5_reading *r)
 
 /*
  * Whether there is anything that counts, which the first sample since then tells: PMUs come and go
- * while nobody reads. The module writes the time of a sample before its source: both are of one sample.
+ * while nobody reads.
  */
-static bool page_counts(const uint8_t *page, uint64_t since, char *why, size_t len)
+static int page_counts(const void *page, uint64_t since, char *why, size_t len)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
 	struct z5m_counters h;
 
 	for (unsigned int i = 0; i < PAGE_FIRST_MS; i++) {
-		if (!z5_page_header(page, &h) && h.ts_ns >= since) {
-			if (*h.source)
-				return true;
-			snprintf(why, len, "the module is there, but no PMU amd_l3 or amd_umc_0");
-			return false;
+		if (!z5_page_header(page, &h)) {
+			if (!z5_page_ok(&h, why, len))
+				return -EPROTO;
+			if (h.ts_ns >= since && *h.source)
+				return 0;
+			if (h.ts_ns >= since) {
+				snprintf(why, len, "the module is there, but no PMU amd_l3 or amd_umc_0");
+				return -ENODEV;
+			}
 		}
 		nanosleep(&ms, NULL);
 	}
 	snprintf(why, len, "the module does not sample");
-	return false;
+	return -ENODEV;
 }
 
 static int page_open(void *arg, void **state, char *why, size_t why_len)
 {
 	struct z5m_counters_open o = { .interval_us = 0 };
 	const uint64_t since = z5_now_ns();
-	struct page_source *p;
 	struct z5m_version v;
-	int dev, fd, ret = 0;
+	void *page;
+	int dev, fd, ret;
 
 	(void)arg;
 	dev = z5_dev_open(&v, why, why_len);
@@ -192,41 +182,29 @@ static int page_open(void *arg, void **state, char *why, size_t why_len)
 			 fd == -EPERM ? "the module demands CAP_PERFMON (counters_perfmon)" : "Z5M_IOC_COUNTERS: %s", strerror(-fd));
 		return fd;
 	}
-	p = calloc(1, sizeof(*p));
-	if (p)
-		p->page = mmap(NULL, Z5M_COUNTERS_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-	if (!p || p->page == MAP_FAILED) {
-		ret = p ? -errno : -ENOMEM;
-		snprintf(why, why_len, "the counter page cannot be mapped: %s", strerror(-ret));
-		free(p);
-		close(fd);
-		return ret;
-	}
+	page = mmap(NULL, Z5M_COUNTERS_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	ret = page == MAP_FAILED ? -errno : 0;
 	close(fd);
-	if (!z5_page_ok((const struct z5m_counters *)p->page, why, why_len))
-		ret = -EPROTO;
-	else if (!page_counts(p->page, since, why, why_len))
-		ret = -ENODEV;
 	if (ret) {
-		munmap((void *)p->page, Z5M_COUNTERS_BYTES);
-		free(p);
+		snprintf(why, why_len, "the counter page cannot be mapped: %s", strerror(-ret));
 		return ret;
 	}
-	*state = p;
-	return 0;
+	ret = page_counts(page, since, why, why_len);
+	if (ret)
+		munmap(page, Z5M_COUNTERS_BYTES);
+	else
+		*state = page;
+	return ret;
 }
 
 static int page_read(void *state, struct z5_reading *r)
 {
-	return z5_page_read(((struct page_source *)state)->page, r);
+	return z5_page_read(state, r);
 }
 
 static void page_close(void *state)
 {
-	struct page_source *p = state;
-
-	munmap((void *)p->page, Z5M_COUNTERS_BYTES);
-	free(p);
+	munmap(state, Z5M_COUNTERS_BYTES);
 }
 
 const struct z5_source z5_source_page = { "zen5mem", page_open, page_read, page_close, NULL };
