@@ -14,7 +14,7 @@
 #define COUNTERS_MISSING	1024
 
 struct z5_counters {
-	const struct z5_source *source;	/* in use; its name NULL: the software one */
+	const struct z5_source *const *source;	/* the one in use; NULL: the software one */
 	void *state;
 	unsigned int epoch;
 	uint64_t last_ns;		/* of the last sample in this epoch, and what it called its source */
@@ -24,19 +24,8 @@ struct z5_counters {
 };
 
 static const struct z5_source *const counters_machine[] = {
-	&z5_source_page, &z5_source_perf, &z5_source_resctrl,
+	&z5_source_page, &z5_source_perf, &z5_source_resctrl, NULL,
 };
-
-/* The machine's own, as a list. */
-static const struct z5_source *counters_default(void)
-{
-	static struct z5_source list[sizeof(counters_machine) / sizeof(*counters_machine) + 1];
-
-	/* always the same: who else writes it meanwhile writes the same */
-	for (size_t i = 0; i < sizeof(counters_machine) / sizeof(*counters_machine); i++)
-		list[i] = *counters_machine[i];
-	return list;
-}
 
 __attribute__((format(printf, 2, 3)))
 static void counters_miss(struct z5_counters *c, const char *fmt, ...)
@@ -58,21 +47,21 @@ static void counters_find(struct z5_counters *c)
 {
 	char why[256];
 
-	for (; c->source->name; c->source++) {
+	for (; *c->source; c->source++) {
 		*why = '\0';
-		if (!c->source->open(c->source->arg, &c->state, why, sizeof(why)))
+		if (!(*c->source)->open((*c->source)->arg, &c->state, why, sizeof(why)))
 			return;
-		counters_miss(c, "%s: %s", c->source->name, *why ? why : "cannot be opened");
+		counters_miss(c, "%s: %s", (*c->source)->name, *why ? why : "cannot be opened");
 	}
 }
 
-int z5_counters_open(const struct z5_source *list, struct z5_counters **out, struct zen5rt_error *err)
+int z5_counters_open(const struct z5_source *const *list, struct z5_counters **out, struct zen5rt_error *err)
 {
 	struct z5_counters *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return z5_fail(err, -ENOMEM, "out of memory");
-	c->source = list ? list : counters_default();
+	c->source = list ? list : counters_machine;
 	counters_find(c);
 	*out = c;
 	return 0;
@@ -82,8 +71,8 @@ void z5_counters_close(struct z5_counters *c)
 {
 	if (!c)
 		return;
-	if (c->source->name)
-		c->source->close(c->state);
+	if (*c->source)
+		(*c->source)->close(c->state);
 	free(c);
 }
 
@@ -96,27 +85,27 @@ static void counters_software(struct z5_reading *r)
 
 void z5_counters_read(struct z5_counters *c, struct z5_reading *r)
 {
-	while (c->source->name) {
-		int ret = c->source->read(c->state, r);
+	while (*c->source) {
+		int ret = (*c->source)->read(c->state, r);
 
 		if (!ret)
 			break;
 		if (ret == -EAGAIN) {
 			/* as if no time had passed: no rate comes of it; made-up numbers stay called so */
-			r->source = c->last_source ? c->last_source : c->source->name;
+			r->source = c->last_source ? c->last_source : (*c->source)->name;
 			r->ns = c->last_ns;
 			r->n_domains = r->n_channels = r->n_ports = 0;
 			break;
 		}
-		counters_miss(c, "%s: ended: %s", c->source->name, strerror(-ret));
-		c->source->close(c->state);
+		counters_miss(c, "%s: ended: %s", (*c->source)->name, strerror(-ret));
+		(*c->source)->close(c->state);
 		c->source++;
 		c->epoch++;
 		c->last_ns = 0;
 		c->last_source = NULL;
 		counters_find(c);
 	}
-	if (!c->source->name)
+	if (!*c->source)
 		counters_software(r);
 	c->last_ns = r->ns;
 	c->last_source = r->source;

@@ -80,10 +80,10 @@ struct z5_source {
 struct z5_counters;
 
 /*
- * Opens the first source of list (ends with a NULL name) that can be opened; the software one stands behind every list,
- * so that only -ENOMEM is possible. NULL: the machine's own sources. Not to be shared by threads.
+ * Opens the first source of list (ends with NULL, outlives c) that can be opened; the software one stands behind every
+ * list, so that only -ENOMEM is possible. NULL: the machine's own sources. Not to be shared by threads.
  */
-int z5_counters_open(const struct z5_source *list, struct z5_counters **out, struct zen5rt_error *err);
+int z5_counters_open(const struct z5_source *const *list, struct z5_counters **out, struct zen5rt_error *err);
 /* Accepts NULL. */
 void z5_counters_close(struct z5_counters *c);
 

@@ -478,7 +478,7 @@ static void script_close(void *state)
 	((struct script *)state)->closed++;
 }
 
-#define SOURCE(name, s) { name, script_open, script_read, script_close, s }
+#define SOURCE(name, s) &(const struct z5_source){ name, script_open, script_read, script_close, s }
 
 static void *stream(void *arg)
 {
@@ -492,7 +492,9 @@ static void test_reader(void)
 {
 	struct script none = {.open = -ENOENT}, first = {.reads = 3, .error = -ENODEV},
 		      second = {.reads = 2, .error = -EIO};
-	const struct z5_source list[] = { SOURCE("none", &none), SOURCE("first", &first), SOURCE("second", &second), { 0 } };
+	const struct z5_source *const list[] = {
+		SOURCE("none", &none), SOURCE("first", &first), SOURCE("second", &second), NULL,
+	};
 	static struct z5_reading r[8];
 	struct zen5rt_error err;
 	struct z5_counters *c;

@@ -14,7 +14,8 @@ struct run {
 	struct sim sim;
 	struct z5_throttle *t;
 	struct z5_counters *c;
-	struct z5_source list[2];
+	struct z5_source source;
+	const struct z5_source *list[2];
 	double bytes, seconds;		/* since the last mark */
 };
 
@@ -53,7 +54,8 @@ static bool begin(struct run *r, const struct sim_machine *m, const struct scena
 	};
 	for (unsigned int d = 0; d < m->n_domains; d++)
 		p.all[d] = m->cores;
-	r->list[0] = (struct z5_source){ "sim", sim_open, sim_read, sim_close, &r->sim };
+	r->source = (struct z5_source){ "sim", sim_open, sim_read, sim_close, &r->sim };
+	r->list[0] = &r->source;
 	r->t = z5_throttle_new(&p);
 	return r->t && !z5_counters_open(r->list, &r->c, NULL);
 }
