@@ -5,7 +5,6 @@
  */
 #include <counters/counters.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +15,7 @@
 #include <clock.h>
 #include <counters/perf.h>
 #include <topo/cgroup.h>
-
-#define PERF_CPUS	256	/* of a cpumask that are looked at */
+#include <topo/mask.h>
 
 /*
  * Kernels before 6.16 leave a channel's counter at 2^48 - 1 once it is there, the clocks after a day: a new event
@@ -65,29 +63,18 @@ static int perf_open_real(struct perf_event_attr *attr, int cpu)
 
 static const struct z5_perf_machine perf_real = { "", perf_open_real };
 
-/* A PMU's type, and the CPUs that it is read on; false: there is no such PMU. */
-static bool perf_pmu(const char *sysroot, const char *name, uint32_t *type, int *cpus, unsigned int *n_cpus)
+/* A PMU's type, and the CPUs that it is read on; returns the first of them, -1: there is no such PMU. */
+static int perf_pmu(const char *sysroot, const char *name, uint32_t *type, struct z5_mask *cpus)
 {
-	char path[128], text[4096], *p = text, *end;
-	unsigned long from, to;
+	char path[128], text[4096];
 
 	snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s/type", name);
 	if (z5_read_text(sysroot, path, text, sizeof(text)) <= 0)
-		return false;
+		return -1;
 	*type = (uint32_t)strtoul(text, NULL, 10);
 	snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s/cpumask", name);
-	if (z5_read_text(sysroot, path, text, sizeof(text)) <= 0)
-		return false;
-	for (*n_cpus = 0; isdigit((unsigned char)*p); p = end + (*end == ',')) {
-		from = to = strtoul(p, &end, 10);
-		if (*end == '-')
-			to = strtoul(end + 1, &end, 10);
-		for (; from <= to && from < 65536 && *n_cpus < PERF_CPUS; from++)
-			cpus[(*n_cpus)++] = (int)from;
-		if (*end != ',')
-			break;
-	}
-	return *n_cpus > 0;
+	memset(cpus, 0, sizeof(*cpus));
+	return z5_read_text(sysroot, path, text, sizeof(text)) > 0 ? z5_mask_parse(text, cpus) : -1;
 }
 
 static bool perf_event(const struct z5_perf_machine *m, struct perf_counter *c, uint64_t config, uint32_t type, int cpu)
@@ -148,30 +135,31 @@ static int perf_open(void *arg, void **state, char *why, size_t why_len)
 {
 	const struct z5_perf_machine *m = arg ? arg : &perf_real;
 	struct perf_source *s = calloc(1, sizeof(*s));
-	int cpus[PERF_CPUS];
-	unsigned int n = 0, opened = 0;
+	unsigned int opened = 0;
+	struct z5_mask cpus;
 	uint32_t type;
+	int cpu;
 	char text[16];
 
 	if (!s)
 		return -ENOMEM;
 	s->machine = m;
 	s->mock = z5_read_text(m->sysroot, "/sys/module/zen5mem_mock/initstate", text, sizeof(text)) > 0;
-	if (perf_pmu(m->sysroot, "amd_l3", &type, cpus, &n)) {
-		for (; s->n_domains < n && s->n_domains < Z5_READ_DOMAINS; s->n_domains++)
-			opened += perf_set(m, s->l3[s->n_domains], l3_events, Z5M_DOMAIN_COUNTERS,
-					   type, cpus[s->n_domains]);
-	}
+	cpu = perf_pmu(m->sysroot, "amd_l3", &type, &cpus);
+	for (; cpu >= 0 && cpu < Z5_MASK_CPUS && s->n_domains < Z5_READ_DOMAINS; cpu++)
+		if (z5_mask_has(&cpus, cpu))
+			opened += perf_set(m, s->l3[s->n_domains++], l3_events, Z5M_DOMAIN_COUNTERS, type, cpu);
 	for (unsigned int i = 0; i < Z5_READ_CHANNELS; i++) {
 		char name[32];
 
 		snprintf(name, sizeof(name), "amd_umc_%u", i);
-		if (!perf_pmu(m->sysroot, name, &type, cpus, &n))
+		cpu = perf_pmu(m->sysroot, name, &type, &cpus);
+		if (cpu < 0)
 			continue;
 		s->channel[s->n_channels] = i;
 		s->umc_type[s->n_channels] = type;
-		s->umc_cpu[s->n_channels] = cpus[0];
-		opened += perf_set(m, s->umc[s->n_channels++], umc_events, Z5M_CHANNEL_COUNTERS, type, cpus[0]);
+		s->umc_cpu[s->n_channels] = cpu;
+		opened += perf_set(m, s->umc[s->n_channels++], umc_events, Z5M_CHANNEL_COUNTERS, type, cpu);
 	}
 	if (!opened) {
 		perf_refused(m, s, why, why_len);

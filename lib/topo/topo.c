@@ -30,13 +30,7 @@ struct topo_raw {
 /* Keys of CPUs without an L3 lie above all CPU numbers: one domain a package. */
 #define TOPO_PACKAGE_KEY	(1 << 20)
 
-static bool topo_has(const struct z5_mask *m, int cpu)
-{
-	return CPU_ISSET_S(cpu, sizeof(*m), m->set);
-}
-
-/* "0-3,8,10-11" into mask; returns the lowest, -1 if there is none. */
-static int topo_parse_list(const char *s, struct z5_mask *mask)
+int z5_mask_parse(const char *s, struct z5_mask *mask)
 {
 	long from, to, lowest = -1;
 	char *end;
@@ -90,7 +84,7 @@ static int topo_core_key(const char *root, int cpu)
 	/* The second name is what kernels before 5.3 have. */
 	if (topo_read_cpu(root, cpu, "topology/core_cpus_list", buf, sizeof(buf)) <= 0)
 		topo_read_cpu(root, cpu, "topology/thread_siblings_list", buf, sizeof(buf));
-	key = topo_parse_list(buf, NULL);
+	key = z5_mask_parse(buf, NULL);
 	return key < 0 ? cpu : key;
 }
 
@@ -117,7 +111,7 @@ static bool topo_l3(const char *root, struct topo_raw *c)
 			continue;
 		snprintf(file, sizeof(file), "cache/index%d/shared_cpu_list", i);
 		topo_read_cpu(root, c->cpu, file, buf, sizeof(buf));
-		c->l3_key = topo_parse_list(buf, NULL);
+		c->l3_key = z5_mask_parse(buf, NULL);
 		if (c->l3_key < 0)
 			continue;
 		snprintf(file, sizeof(file), "cache/index%d/size", i);
@@ -157,7 +151,7 @@ static void topo_usable(const char *root, struct z5_mask *mask)
 	memset(mask, 0, sizeof(*mask));
 	if (*root) {
 		if (z5_read_text(root, TOPO_SYS "/online", buf, sizeof(buf)) > 0)
-			topo_parse_list(buf, mask);
+			z5_mask_parse(buf, mask);
 	} else {
 		sched_getaffinity(0, sizeof(*mask), mask->set);
 	}
@@ -249,7 +243,7 @@ int z5_topo_read(const char *sysroot, struct z5_topo *t, struct zen5rt_error *er
 	if (!raw)
 		goto err_nomem;
 	for (cpu = 0; cpu < Z5_MASK_CPUS; cpu++)
-		if (topo_has(&usable, cpu))
+		if (z5_mask_has(&usable, cpu))
 			topo_read_raw(sysroot, cpu, &raw[i++]);
 	topo_number(raw, t->n_cpus, t);
 
