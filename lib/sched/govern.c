@@ -120,15 +120,11 @@ void z5_govern_prefilled(struct z5_govern *g, uint64_t tokens, uint64_t ns)
 
 void z5_govern_info(const struct z5_govern *g, struct zen5rt_throttle_info *info)
 {
-	static const char *const modes[] = {
-		[Z5_THROTTLE_OFF] = "off", [Z5_THROTTLE_FIXED] = "fixed", [Z5_THROTTLE_PATIENT] = "patient",
-		[Z5_THROTTLE_AUTO] = "auto",
-	};
 	struct z5_throttle_info t;
 
 	z5_throttle_info(g->throttle, &t);
 	*info = (struct zen5rt_throttle_info){
-		.mode = modes[t.mode], .searching = t.searching, .n_domains = t.n_domains, .decisions = t.decisions,
+		.mode = z5_throttle_modes[t.mode], .searching = t.searching, .n_domains = t.n_domains, .decisions = t.decisions,
 		.searches = t.searches, .changes = t.changes, .held_bytes_s = t.held_bytes_s > 0 ? t.held_bytes_s : 0,
 		.all_bytes_s = t.all_bytes_s > 0 ? t.all_bytes_s : 0, .noise = t.noise, .why = t.why,
 		.counters = t.source,

@@ -43,6 +43,11 @@
 
 #define PATIENCE	0.01	/* share of the time that candidates may cost */
 
+const char *const z5_throttle_modes[] = {
+	[Z5_THROTTLE_OFF] = "off", [Z5_THROTTLE_FIXED] = "fixed", [Z5_THROTTLE_PATIENT] = "patient",
+	[Z5_THROTTLE_AUTO] = "auto",
+};
+
 struct setting {
 	unsigned int n[Z5_THROTTLE_DOMAINS];
 };
@@ -707,36 +712,36 @@ void z5_throttle_info(const struct z5_throttle *t, struct z5_throttle_info *info
 	memcpy(info->held, t->held.n, sizeof(info->held));
 }
 
-/* "8+8", and from the fifth domain on only how many threads in how many. */
-static int put_setting(char *text, size_t len, const struct z5_throttle *t, const struct setting *s)
+/* "8+8"; of many domains only how many threads in how many. */
+static void put_setting(char *text, size_t len, const struct z5_throttle *t, const struct setting *s)
 {
 	size_t n = 0;
 
-	if (t->p.n_domains > 4)
-		return snprintf(text, len, "%u in %u domains", threads(s), t->p.n_domains);
+	if (t->p.n_domains > SINGLE_DOMAINS) {
+		snprintf(text, len, "%u in %u domains", threads(s), t->p.n_domains);
+		return;
+	}
 	for (unsigned int d = 0; d < t->p.n_domains && n < len; d++)
 		n += (size_t)snprintf(text + n, len - n, "%s%u", d ? "+" : "", s->n[d]);
-	return (int)n;
 }
 
 void z5_throttle_text(const struct z5_throttle *t, char *text, size_t len)
 {
-	static const char *const modes[] = {
-		[Z5_THROTTLE_OFF] = "off", [Z5_THROTTLE_FIXED] = "fixed", [Z5_THROTTLE_PATIENT] = "patient",
-		[Z5_THROTTLE_AUTO] = "auto",
-	};
+	const char *const mode = z5_throttle_modes[t->p.mode];
 	char now[64], all[64];
 
 	if (t->p.mode == Z5_THROTTLE_OFF) {
-		snprintf(text, len, "off");
+		snprintf(text, len, "%s", mode);
 		return;
 	}
 	put_setting(now, sizeof(now), t, &t->now);
 	put_setting(all, sizeof(all), t, &t->all);
-	snprintf(text, len, "%s: %s of %s threads%s%s%s", modes[t->p.mode], now, all,
-		 t->p.mode == Z5_THROTTLE_FIXED ? "" : t->phase == HOLD ? ", held" : ", searching (",
-		 t->p.mode == Z5_THROTTLE_FIXED || t->phase == HOLD ? "" : t->why,
-		 t->p.mode == Z5_THROTTLE_FIXED || t->phase == HOLD ? "" : ")");
+	if (t->p.mode == Z5_THROTTLE_FIXED)
+		snprintf(text, len, "%s: %s of %s threads", mode, now, all);
+	else if (t->phase == HOLD)
+		snprintf(text, len, "%s: %s of %s threads, held", mode, now, all);
+	else
+		snprintf(text, len, "%s: %s of %s threads, searching (%s)", mode, now, all, t->why);
 }
 
 int z5_throttle_parse(const char *text, struct z5_throttle_params *p, struct zen5rt_error *err)

@@ -61,6 +61,9 @@ struct z5_throttle_info {
 	const char *source;		/* of the readings, static; "" before the first */
 };
 
+/* "off", "fixed", "patient", "auto", by mode. */
+extern const char *const z5_throttle_modes[];
+
 struct z5_throttle;
 
 /* NULL: out of memory. */
