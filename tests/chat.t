@@ -10,6 +10,8 @@ use JSON::PP;
 use POSIX ();
 use Test::More;
 
+require './tests/pty.pl';
+
 my $b = $ENV{B} // 'build';
 my $run = "$b/zen5-run";
 my $model = 'tests/models/zen5-tiny.gguf';
@@ -138,24 +140,12 @@ is($out, $answer, 'which --chat-template overrides');
 
 my ($tty, $pid, $seen);
 
-# Linux's ioctls of /dev/ptmx: unlock it, the number of the other side.
-use constant { TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430 };
-
 sub start {
 	my (@args) = @_;
-	sysopen $tty, '/dev/ptmx', O_RDWR | O_NOCTTY or return 0;
-	my ($unlock, $number) = (pack('i', 0), pack('I', 0));
-	ioctl $tty, TIOCSPTLCK, $unlock or return 0;
-	ioctl $tty, TIOCGPTN, $number or return 0;
-	my $name = '/dev/pts/' . unpack 'I', $number;
+	($tty, my $path) = pty_open() or return 0;
 	$seen = '';
-	$pid = fork // die "fork: $!";
-	return 1 if $pid;
-	POSIX::setsid();
-	# the first terminal that a session's leader opens is its own: Ctrl-C there is a signal here
-	sysopen my $s, $name, O_RDWR or POSIX::_exit(99);
-	POSIX::dup2(fileno $s, $_) for 0 .. 2;
-	exec $run, @args or POSIX::_exit(98);
+	$pid = pty_run($path, $run, @args);
+	return 1;
 }
 
 # Waits until the output since the last time matches; the limit is for a program that hangs.

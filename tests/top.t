@@ -13,6 +13,8 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+require './tests/pty.pl';
+
 my $b = $ENV{B} // 'build';
 my $top = "$b/zen5-top";
 my $dir = tempdir(CLEANUP => 1);
@@ -138,7 +140,7 @@ ok($rc == 64 && $err =~ /\Azen5-top: .*-b.*\n\z/, 'no terminal') or diag "$rc $e
 
 # ---- the screen ----
 
-use constant { TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430, TIOCSWINSZ => 0x5414, TCGETS => 0x5401 };
+use constant { TIOCSWINSZ => 0x5414, TCGETS => 0x5401 };
 my ($tty, $slave, $pid, $seen, $before);
 
 sub size {
@@ -148,22 +150,14 @@ sub size {
 
 sub start {
 	my ($rows, $columns, @args) = @_;
-	sysopen $tty, '/dev/ptmx', O_RDWR | O_NOCTTY or return 0;
-	my ($unlock, $number) = (pack('i', 0), pack('I', 0));
-	ioctl $tty, TIOCSPTLCK, $unlock or return 0;
-	ioctl $tty, TIOCGPTN, $number or return 0;
-	my $name = '/dev/pts/' . unpack 'I', $number;
-	sysopen $slave, $name, O_RDWR | O_NOCTTY or return 0;
+	($tty, my $path) = pty_open() or return 0;
+	sysopen $slave, $path, O_RDWR | O_NOCTTY or return 0;
 	size($rows, $columns);
 	$seen = '';
 	# not later: the program changes it
 	$before = mode();
-	$pid = fork // die "fork: $!";
-	return 1 if $pid;
-	POSIX::setsid();
-	sysopen my $s, $name, O_RDWR or POSIX::_exit(99);
-	POSIX::dup2(fileno $s, $_) for 0 .. 2;
-	exec $top, @args or POSIX::_exit(98);
+	$pid = pty_run($path, $top, @args);
+	return 1;
 }
 
 # Waits until what was shown since the last time matches; the limit is for a program that hangs.
