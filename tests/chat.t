@@ -4,10 +4,8 @@
 # time to pass: each step waits for what it expects to see. Environment: B, the build directory.
 use strict;
 use warnings;
-use Fcntl;
 use File::Temp qw(tempdir);
 use JSON::PP;
-use POSIX ();
 use Test::More;
 
 require './tests/pty.pl';

@@ -124,16 +124,17 @@ void z5_govern_info(const struct z5_govern *g, struct zen5rt_throttle_info *info
 
 	z5_throttle_info(g->throttle, &t);
 	*info = (struct zen5rt_throttle_info){
-		.mode = z5_throttle_modes[t.mode], .searching = t.searching, .n_domains = t.n_domains, .decisions = t.decisions,
-		.searches = t.searches, .changes = t.changes, .held_bytes_s = t.held_bytes_s > 0 ? t.held_bytes_s : 0,
+		.mode = z5_throttle_modes[t.mode], .searching = t.searching, .n_domains = t.n_domains,
+		.decisions = t.decisions, .searches = t.searches, .changes = t.changes,
+		.held_bytes_s = t.held_bytes_s > 0 ? t.held_bytes_s : 0,
 		.all_bytes_s = t.all_bytes_s > 0 ? t.all_bytes_s : 0, .noise = t.noise, .why = t.why,
 		.counters = t.source,
 		.budget = g->budget, .cap_others = g->status.cap_others_bytes_s,
 	};
 	z5_throttle_text(g->throttle, info->text, sizeof(info->text));
 	for (unsigned int d = 0; d < t.n_domains; d++) {
-		info->now[d] = t.mode == Z5_THROTTLE_OFF ? g->params.all[d] : t.now[d];
-		info->held[d] = t.mode == Z5_THROTTLE_OFF ? g->params.all[d] : t.held[d];
+		info->now[d] = t.now[d];
+		info->held[d] = t.held[d];
 		info->all[d] = g->params.all[d];
 	}
 }
