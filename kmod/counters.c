@@ -79,7 +79,7 @@ static void z5m_page_init(void)
 	};
 }
 
-/* What the entries of domains, channels and ports have in common: all but the number of counters. */
+/* What entries of domains, channels and ports have in common: all but the number of counters. */
 struct z5m_page_entry {
 	u32 id;
 	s32 cpu;

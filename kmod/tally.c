@@ -91,7 +91,8 @@ void z5m_tally_judge(struct z5m_tally *t, u64 moved, u64 enough)
 bool z5m_tally_counts(const struct z5m_tally *t)
 {
 	/* the first reading of an event is of an unknown part of the time between samples */
-	return t->reads > 1 && !t->odd && (t->state == Z5M_COUNTER_OK || t->state == Z5M_COUNTER_SHARED);
+	return t->reads > 1 && !t->odd &&
+	       (t->state == Z5M_COUNTER_OK || t->state == Z5M_COUNTER_SHARED);
 }
 
 bool z5m_tally_full(const struct z5m_tally *t)
