@@ -97,16 +97,19 @@ for i in 1 2 3 4; do answer "race$i" --resident & done; wait
 for i in 1 2 3 4; do ok "four at once, the first to be had, the same tokens: $i" same "race$i"; done
 ok 'they left one region' is "$(named)" "$region"
 
-zen5-run "$model" -t 2 --temp 0 -n 400 --ignore-eos -p Once --resident >/tmp/long 2>&1 &
+# It waits for a turn to come, and so has the weights for as long as the test wants.
+mkfifo turns
+zen5-run "$model" -t 2 --temp 0 -n 4 --chat-template=chatml --resident <turns >/tmp/long 2>&1 &
+exec 3>turns
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-	zen5-mem list | grep -q 'used by zen5-run' && break
+	zen5-mem list | grep -q "used by zen5-run, process $! (mapped)" && break
 	sleep 1
 done
 ok 'who has it' says 0 "used by zen5-run, process $! (mapped)" zen5-mem list
 ok 'it is destroyed while it is used' zen5-mem destroy "$region"
 ok 'the name is gone' is "$(named)" ''
 ok 'the memory is not' not is "$(used)" 0
-kill -INT $!
+exec 3>&-
 wait $!
 ok 'until its last user ends' empty
 
@@ -200,7 +203,10 @@ if command -v mkmodel >/dev/null; then
 	ok 'a model of 1 GiB' mkmodel --shape 1.1b --type Q8_0 "$model"
 	big() { zen5-run "$model" --tokens 1 -n 0 --logits "$1.logits" --json --resident >"$1.json"; }
 	zen5-run "$model" --tokens 1 -n 0 --logits without.logits --json --resident >/dev/null 2>&1 &
-	sleep 2
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		[ "$(used)" = 0 ] || break
+		usleep 200000
+	done
 	ok 'it has memory while it loads' not is "$(used)" 0
 	kill -9 $!
 	wait $! 2>/dev/null
