@@ -602,7 +602,9 @@ static void counters_offline(void)
 	for (cpu = 0; cpu < Z5M_CPU_WORDS * 64; cpu++)
 		if (d.cpus[cpu / 64] >> cpu % 64 & 1)
 			check(!cpu_switch(cpu, "1"));
+	/* what stands still for long would be silent */
 	for (i = 0; i < 3000; i++) {
+		advance(1);
 		next_page(page, a);
 		if (domain_state(a, last, 0) == Z5M_COUNTER_OK)
 			break;
