@@ -4,6 +4,7 @@
 # make help       the other targets
 #
 # Variables: CC, CFLAGS (optimisation), SAN=address,undefined (sanitizers), B (build directory),
+# EMULATE=1 (kernels/avx512 by SIMDe, for tests),
 # PREFIX, DESTDIR, V=1 (show commands), KDIR (headers or build directory of the kernel that the module is for).
 
 VERSION := 0.1.0
@@ -20,7 +21,7 @@ KDIR    ?= /lib/modules/$(shell uname -r)/build
 BUILD_PKGS := gcc make pkg-config libc6-dev libpcre2-dev libutf8proc-dev libjansson-dev libedit-dev libncurses-dev libnl-3-dev libnl-genl-3-dev
 KMOD_PKGS  := gcc make dwarves kmod $(if $(wildcard /lib/modules/*/build/Makefile),,linux-headers-amd64)
 VM_PKGS    := qemu-system-x86 busybox-static cpio debootstrap
-CHECK_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) $(VM_PKGS) perl clang libclang-rt-dev valgrind xz-utils dkms
+CHECK_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) $(VM_PKGS) libsimde-dev perl clang libclang-rt-dev valgrind xz-utils dkms
 STYLE_PKGS := $(BUILD_PKGS) $(KMOD_PKGS) cppcheck clang git perl python3-minimal shellcheck groff sparse
 # The debug kernel is built from source.
 DEBUG_PKGS := bc bison flex libelf-dev libssl-dev
@@ -86,6 +87,13 @@ help:
 # Kernels of a level see exactly the instructions that the level stands for.
 AVX2   := -mavx2 -mfma -mf16c
 AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mprefer-vector-width=512
+# Where there is no such machine: the same source, each instruction played by a function.
+ifneq ($(EMULATE),)
+AVX512 := $(AVX2) -isystem tests/emulate -Wno-psabi
+$(B)/kernels/dispatch.o: Z5_EXTRA := -DZ5_EMULATE_AVX512
+# each is so much code that -O3 takes minutes
+$(B)/kernels/avx512/%.o: CFLAGS := -O1
+endif
 $(B)/kernels/avx2/%.o:   Z5_EXTRA := $(AVX2)
 $(B)/kernels/avx512/%.o: Z5_EXTRA := $(AVX512)
 # libc looks for argp_program_version in the program.
@@ -190,6 +198,7 @@ check: check-packages
 	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins B=build-asan SAN=address,undefined CFLAGS="-O1 -g"
 	$(Q)$(MAKE) $(JOBS) --no-print-directory all test-bins B=build-clang CC=clang
 	$(Q)$(MAKE) $(JOBS) --no-print-directory $(FUZZ_BUILD)
+	$(Q)$(MAKE) $(JOBS) --no-print-directory build-emulate/tests/checkasm/checkasm B=build-emulate EMULATE=1
 	$(Q)$(MAKE) $(JOBS) --no-print-directory kselftest
 	$(Q)perl tests/run
 
