@@ -342,7 +342,7 @@ install: all
 		$(INSTALL) -m 644 udev/zen5mem.limits.conf "$(DESTDIR)/etc/security/limits.d/zen5mem.conf"
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz
+	rm -rf build build-asan build-clang build-emulate build-fuzz
 	find kmod \( -name '*.o' -o -name '*.ko' -o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' \
 		-o -name Module.symvers -o -name modules.order -o -path kmod/compat/config.h \) -delete
 

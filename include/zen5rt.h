@@ -202,6 +202,18 @@ ZEN5RT_API void zen5rt_throttle_info(const struct zen5rt *rt, struct zen5rt_thro
 ZEN5RT_API int zen5rt_read_bandwidth(struct zen5rt *rt, double *bytes_per_s,
 				     struct zen5rt_error *err);
 
+struct zen5rt_peak {
+	double int8_ops;		/* a second, all threads together; 0: the level has no vectors */
+	double f32_ops;
+	const char *int8_by;		/* the instruction that was counted: "vpdpbusd"; "" */
+};
+/*
+ * What all threads together multiply and add from registers in a second, measured for about 0.2 s each: the yardstick
+ * for prefill. Two operations are one product and its sum.
+ */
+ZEN5RT_API int zen5rt_compute_peak(struct zen5rt *rt, struct zen5rt_peak *peak,
+				   struct zen5rt_error *err);
+
 /* ---- models ---- */
 
 /*
@@ -229,6 +241,8 @@ struct zen5rt_model_params {
 	 * zen5rt_model_info.not_resident says why.
 	 */
 	const char *resident;
+	/* The largest pages that are tried for the weights: "1g", "2m" or "4k"; NULL: "1g". Not of what is resident. */
+	const char *pages;
 };
 ZEN5RT_API void zen5rt_model_params_init(struct zen5rt_model_params *params);
 /* As zen5rt_model_load(); params NULL: all defaults. -EINVAL also for what is no name. */
@@ -304,6 +318,13 @@ ZEN5RT_API int zen5rt_model_plan(const char *path, uint32_t n_ctx,
 /* The vocabulary of a model; owned by the model. */
 ZEN5RT_API const struct zen5rt_vocab *
 zen5rt_model_vocab(const struct zen5rt_model *model);
+
+/*
+ * Reads the model's weights with all threads for about half a second and returns the best rate seen in bytes a second:
+ * what decode could reach in this memory and these pages.
+ */
+ZEN5RT_API int zen5rt_model_read_bandwidth(struct zen5rt_model *model, double *bytes_per_s,
+					   struct zen5rt_error *err);
 
 /* ---- memory regions ---- */
 

@@ -204,6 +204,12 @@ struct z5_attn {
 };
 typedef void (*z5_attn_fn)(const struct z5_attn *a);
 
+/*
+ * `rounds` turns of a loop that multiplies and adds in registers and waits for nothing; *ops gets the operations, two
+ * for each product that was added. Returns something made of the results, for the caller to keep.
+ */
+typedef uint64_t (*z5_peak_fn)(uint64_t rounds, uint64_t *ops);
+
 /* One table a level. A level holds what is its own and inherits the rest from the level below. */
 struct z5_kernels {
 	const char *level;			/* "scalar", "avx2", "avx512vnni" */
@@ -220,6 +226,8 @@ struct z5_kernels {
 	z5_attn_fn attn;
 	/* Reads n bytes (multiple of 64) and folds them into one word, for bandwidth measurements. */
 	uint64_t (*read)(const void *p, size_t n);
+	z5_peak_fn peak_int8, peak_f32;		/* NULL: the level has no vectors */
+	const char *int8_by;			/* the instruction that peak_int8 counts */
 };
 
 #define Z5_N_LEVELS 3

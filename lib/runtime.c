@@ -198,6 +198,7 @@ struct bandwidth {
 	const struct zen5rt *rt;
 	uint8_t *p;
 	size_t size;
+	bool fill;
 	double best;		/* seconds of the fastest pass; thread 0's */
 	double until;
 	bool stop;		/* thread 0 decides, all read it after the barrier */
@@ -212,7 +213,8 @@ static void bandwidth_run(const struct z5_thread *t, void *arg)
 	z5_split(t, b->size / 4096, &from, &to);
 	from *= 4096;
 	to *= 4096;
-	memset(b->p + from, 1, to - from);
+	if (b->fill)
+		memset(b->p + from, 1, to - from);
 	do {
 		double start;
 
@@ -230,6 +232,13 @@ static void bandwidth_run(const struct z5_thread *t, void *arg)
 		z5_barrier(t);
 	} while (!b->stop);
 	atomic_fetch_xor(&b->sink, x);
+}
+
+static double bandwidth_of(struct zen5rt *rt, struct bandwidth *b)
+{
+	b->until = z5_now() + 0.4;
+	z5_pool_run(rt->pool, bandwidth_run, b);
+	return (double)b->size / b->best;
 }
 
 int zen5rt_read_bandwidth(struct zen5rt *rt, double *bytes_per_s, struct zen5rt_error *err)
@@ -254,13 +263,86 @@ int zen5rt_read_bandwidth(struct zen5rt *rt, double *bytes_per_s, struct zen5rt_
 	ret = z5_region_alloc(&r, "bandwidth", b.size, Z5_PAGE_2M, err);
 	if (!ret) {
 		b.p = r.addr;
-		b.until = z5_now() + 0.4;
-		z5_pool_run(rt->pool, bandwidth_run, &b);
+		b.fill = true;
+		*bytes_per_s = bandwidth_of(rt, &b);
 		z5_region_free(&r);
 	}
 	z5_leave(rt);
+	return ret;
+}
+
+int z5_read_bandwidth_of(struct zen5rt *rt, void *p, size_t size, double *bytes_per_s, struct zen5rt_error *err)
+{
+	struct bandwidth b = { .rt = rt, .best = 1e9, .p = p, .size = size & ~(size_t)4095 };
+	int ret = z5_enter(rt, err);
+
 	if (ret)
 		return ret;
-	*bytes_per_s = (double)b.size / b.best;
+	*bytes_per_s = bandwidth_of(rt, &b);
+	z5_leave(rt);
 	return 0;
+}
+
+/* ---- compute peak ---- */
+
+struct peak {
+	z5_peak_fn fn;
+	_Atomic uint64_t sink;
+	double ops[Z5_POOL_MAX];	/* a second, the best of each thread */
+};
+
+#define PEAK_TURN	0.005
+#define PEAK_TIME	0.2
+
+static void peak_run(const struct z5_thread *t, void *arg)
+{
+	struct peak *p = arg;
+	double begin = z5_now(), now, start;
+	uint64_t rounds = 1000, ops, x = 0;
+
+	z5_barrier(t);
+	do {
+		start = z5_now();
+		x ^= p->fn(rounds, &ops);
+		now = z5_now();
+		if (now - start < PEAK_TURN) {
+			rounds *= 2;
+			continue;
+		}
+		if ((double)ops / (now - start) > p->ops[t->i])
+			p->ops[t->i] = (double)ops / (now - start);
+	} while (now - begin < PEAK_TIME);
+	atomic_fetch_xor(&p->sink, x);
+}
+
+static double peak_of(struct zen5rt *rt, struct peak *p, z5_peak_fn fn)
+{
+	double sum = 0;
+
+	if (!fn)
+		return 0;
+	memset(p->ops, 0, sizeof(p->ops));
+	p->fn = fn;
+	z5_pool_run(rt->pool, peak_run, p);
+	for (unsigned int i = 0; i < z5_pool_n(rt->pool); i++)
+		sum += p->ops[i];
+	return sum;
+}
+
+int zen5rt_compute_peak(struct zen5rt *rt, struct zen5rt_peak *peak, struct zen5rt_error *err)
+{
+	struct peak *p = calloc(1, sizeof(*p));
+	int ret;
+
+	if (!p)
+		return z5_fail(err, -ENOMEM, "out of memory");
+	ret = z5_enter(rt, err);
+	if (!ret) {
+		peak->int8_by = rt->k.int8_by ? rt->k.int8_by : "";
+		peak->int8_ops = peak_of(rt, p, rt->k.peak_int8);
+		peak->f32_ops = peak_of(rt, p, rt->k.peak_f32);
+		z5_leave(rt);
+	}
+	free(p);
+	return ret;
 }

@@ -29,6 +29,9 @@ int z5_progress(const struct zen5rt *rt, enum zen5rt_stage stage, uint64_t done,
 int z5_enter(struct zen5rt *rt, struct zen5rt_error *err);
 void z5_leave(struct zen5rt *rt);
 
+/* Best rate of reading size bytes (a page at least) at p, by all threads for about half a second. */
+int z5_read_bandwidth_of(struct zen5rt *rt, void *p, size_t size, double *bytes_per_s, struct zen5rt_error *err);
+
 /* Monotonic, in seconds. */
 double z5_now(void);
 

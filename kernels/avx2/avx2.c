@@ -40,4 +40,7 @@ void z5_kernels_avx2(struct z5_kernels *k)
 	k->softcap = z5_avx2_softcap;
 	k->attn = z5_avx2_attn;
 	k->read = z5_avx2_read;
+	k->peak_int8 = z5_avx2_peak_int8;
+	k->peak_f32 = z5_avx2_peak_f32;
+	k->int8_by = "vpmaddubsw";
 }

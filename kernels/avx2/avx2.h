@@ -119,5 +119,7 @@ void z5_avx2_exp(float *y, const float *x, float shift, size_t n);
 void z5_avx2_softcap(float *x, size_t n, float cap);
 void z5_avx2_attn(const struct z5_attn *a);
 uint64_t z5_avx2_read(const void *p, size_t n);
+uint64_t z5_avx2_peak_int8(uint64_t rounds, uint64_t *ops);
+uint64_t z5_avx2_peak_f32(uint64_t rounds, uint64_t *ops);
 
 #endif

@@ -40,4 +40,7 @@ void z5_kernels_avx512(struct z5_kernels *k)
 	k->softcap = z5_avx512_softcap;
 	k->attn = z5_avx512_attn;
 	k->read = z5_avx512_read;
+	k->peak_int8 = z5_avx512_peak_int8;
+	k->peak_f32 = z5_avx512_peak_f32;
+	k->int8_by = "vpdpbusd";
 }

@@ -141,5 +141,7 @@ void z5_avx512_exp(float *y, const float *x, float shift, size_t n);
 void z5_avx512_softcap(float *x, size_t n, float cap);
 void z5_avx512_attn(const struct z5_attn *a);
 uint64_t z5_avx512_read(const void *p, size_t n);
+uint64_t z5_avx512_peak_int8(uint64_t rounds, uint64_t *ops);
+uint64_t z5_avx512_peak_f32(uint64_t rounds, uint64_t *ops);
 
 #endif

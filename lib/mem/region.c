@@ -29,6 +29,19 @@ const struct z5_mem_backend *z5_device_backend(void)
 	return z5_mem_backends;
 }
 
+bool z5_page_by_name(const char *name, enum z5_page *page)
+{
+	static const char *const names[] = { [Z5_PAGE_1G] = "1g", [Z5_PAGE_2M] = "2m", [Z5_PAGE_4K] = "4k" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (!strcmp(name, names[i])) {
+			*page = (enum z5_page)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 uint64_t z5_mem_available(void)
 {
 	uint64_t machine = z5_meminfo("", "MemAvailable:"), group = z5_cgroup_mem_available("");

@@ -14,6 +14,8 @@
 
 /* First choice of page; a refusal goes on to the next smaller. */
 enum z5_page { Z5_PAGE_1G, Z5_PAGE_2M, Z5_PAGE_4K };
+/* "1g", "2m", "4k"; false for anything else. */
+bool z5_page_by_name(const char *name, enum z5_page *page);
 
 struct z5_region {
 	void *addr;

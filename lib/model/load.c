@@ -315,7 +315,7 @@ static int load_resident(struct z5_loader *ld)
 	if (ret > 0)
 		ret = z5_resident_alloc(&m->region, "weights", ld->size, why, sizeof(why));
 	if (ret)
-		ret = z5_region_alloc(&m->region, "weights", ld->size, Z5_PAGE_1G, ld->err);
+		ret = z5_region_alloc(&m->region, "weights", ld->size, ld->pages, ld->err);
 	if (!ret)
 		ret = load_fill(ld);
 	if (ret || *why)
@@ -344,7 +344,7 @@ static int load_weights(struct z5_loader *ld)
 	if (ld->resident) {
 		ret = load_resident(ld);
 	} else {
-		ret = z5_region_alloc(&m->region, "weights", ld->size, Z5_PAGE_1G, ld->err);
+		ret = z5_region_alloc(&m->region, "weights", ld->size, ld->pages, ld->err);
 		if (!ret)
 			ret = load_fill(ld);
 	}
@@ -499,6 +499,8 @@ int zen5rt_model_load_with(struct zen5rt *rt, const char *path, const struct zen
 	if (p.resident && *p.resident && !z5_resident_name_ok(p.resident))
 		return z5_fail(err, -EINVAL, "\"%.80s\" is no name for a region: " Z5_RESIDENT_NAMES, p.resident);
 	ld.resident = p.resident;
+	if (p.pages && !z5_page_by_name(p.pages, &ld.pages))
+		return z5_fail(err, -EINVAL, "pages \"%.16s\": 1g, 2m or 4k", p.pages);
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return z5_fail(err, -ENOMEM, "out of memory");
@@ -574,6 +576,13 @@ int zen5rt_model_region(const struct zen5rt_model *m, unsigned int i, struct zen
 		return -EINVAL;
 	z5_region_info(&m->region, info);
 	return 0;
+}
+
+int zen5rt_model_read_bandwidth(struct zen5rt_model *m, double *bytes_per_s, struct zen5rt_error *err)
+{
+	if (m->region.asked < 4096)
+		return z5_fail(err, -EINVAL, "weights of %zu bytes: too few to measure with", m->region.asked);
+	return z5_read_bandwidth_of(m->rt, m->region.addr, m->region.asked, bytes_per_s, err);
 }
 
 const struct zen5rt_vocab *zen5rt_model_vocab(const struct zen5rt_model *m)

@@ -24,6 +24,7 @@ struct z5_loader {
 	struct zen5rt_error *err;
 	const char *path;		/* as the caller wrote it */
 	const char *resident;		/* name to stay under, "" for one of our making; NULL: none */
+	enum z5_page pages;		/* the first that are tried */
 	struct item *items;
 	unsigned int n_items, cap_items;
 	bool *used;			/* tensors that some item takes */
