@@ -7,6 +7,14 @@
 
 /* ---- floats ---- */
 
+/* Whole rows of n words, some columns of all at a time: what is written stays in the cache until its lines are full. */
+static void spread_rows(uint8_t *dst, const uint8_t *src, unsigned int n_rows, size_t row, size_t n)
+{
+	for (size_t at = 0; at < n; at += 64)
+		for (unsigned int r = 0; r < n_rows; r++)
+			spread(dst + 64 * at, src + r * row + 4 * at, r, n - at < 64 ? n - at : 64, 0);
+}
+
 static size_t group_f32(size_t k)
 {
 	return k * 64;
@@ -15,8 +23,7 @@ static size_t group_f32(size_t k)
 static void pack_f32(void *dst, const void *src, unsigned int n_rows, size_t k)
 {
 	memset(dst, 0, group_f32(k));
-	for (unsigned int r = 0; r < n_rows; r++)
-		spread(dst, (const uint8_t *)src + r * k * 4, r, k, 0);
+	spread_rows(dst, src, n_rows, k * 4, k);
 }
 
 static void row_f32(float *dst, const void *w, size_t row, size_t k)
@@ -35,10 +42,11 @@ static size_t group_f16(size_t k)
 static void pack_f16(void *dst, const void *src, unsigned int n_rows, size_t k)
 {
 	memset(dst, 0, group_f16(k));
-	for (unsigned int r = 0; r < n_rows; r++)
-		for (size_t i = 0; i < k; i++)
-			store16((uint8_t *)dst + 32 * i + 2 * r,
-				load16((const uint8_t *)src + (r * k + i) * 2));
+	for (size_t at = 0; at < k; at += 128)
+		for (unsigned int r = 0; r < n_rows; r++)
+			for (size_t i = at; i < at + 128 && i < k; i++)
+				store16((uint8_t *)dst + 32 * i + 2 * r,
+					load16((const uint8_t *)src + (r * k + i) * 2));
 }
 
 static void row_f16(float *dst, const void *w, size_t row, size_t k)
@@ -57,13 +65,9 @@ static size_t group_bf16(size_t k)
 static void pack_bf16(void *dst, const void *src, unsigned int n_rows, size_t k)
 {
 	memset(dst, 0, group_bf16(k));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * k * 2;
-
-		spread(dst, s, r, k / 2, 0);
-		if (k % 2)
-			memcpy((uint8_t *)dst + k / 2 * 64 + 4 * r, s + (k - 1) * 2, 2);
-	}
+	spread_rows(dst, src, n_rows, k * 2, k / 2);
+	for (unsigned int r = 0; k % 2 && r < n_rows; r++)
+		memcpy((uint8_t *)dst + k / 2 * 64 + 4 * r, (const uint8_t *)src + (r * k + k - 1) * 2, 2);
 }
 
 static void row_bf16(float *dst, const void *w, size_t row, size_t k)
@@ -89,10 +93,10 @@ static void pack_q8_0(void *dst, const void *src, unsigned int n_rows, size_t k)
 	if (n_rows < Z5_GROUP)
 		memset(q, 0x80, nb * 512);
 	memset(d, 0, Z5_ALIGN64(nb * 32));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 34;
+	for (size_t b = 0; b < nb; b++) {
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 34;
 
-		for (size_t b = 0; b < nb; b++, s += 34) {
 			memcpy(d + b * 32 + r * 2, s, 2);
 			spread(q + b * 512, s + 2, r, 8, 0x80808080);
 		}
@@ -123,10 +127,10 @@ static void pack_q4_0(void *dst, const void *src, unsigned int n_rows, size_t k)
 	if (n_rows < Z5_GROUP)
 		memset(q, 0x88, nb * 256);
 	memset(d, 0, Z5_ALIGN64(nb * 32));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 18;
+	for (size_t b = 0; b < nb; b++) {
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 18;
 
-		for (size_t b = 0; b < nb; b++, s += 18) {
 			memcpy(d + b * 32 + r * 2, s, 2);
 			spread(q + b * 256, s + 2, r, 4, 0);
 		}
@@ -163,11 +167,12 @@ static void pack_q4_1(void *dst, const void *src, unsigned int n_rows, size_t k)
 
 	if (n_rows < Z5_GROUP)
 		memset(dst, 0, group_q4_1(k));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 20;
-		uint8_t *o = dst;
+	for (size_t b = 0; b < nb; b++) {
+		uint8_t *o = (uint8_t *)dst + b * Q4_1_BLOCK;
 
-		for (size_t b = 0; b < nb; b++, s += 20, o += Q4_1_BLOCK) {
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 20;
+
 			spread(o, s + 4, r, 4, 0);
 			memcpy(o + 4 * 64 + 2 * r, s, 2);
 			memcpy(o + 4 * 64 + 32 + 2 * r, s + 2, 2);
@@ -196,13 +201,12 @@ static void row_q4_1(float *dst, const void *w, size_t row, size_t k)
 
 static void pack_five(uint8_t *o, const uint8_t *s, unsigned int r)
 {
-	uint32_t high = load32(s);
+	uint32_t high = load32(s), fifth = 0;
 
-	s += 4;
-	memset(o + 4 * 64 + 4 * r, 0, 4);
-	for (unsigned int i = 0; i < 16; i++)
-		put_five(o + i / 4 * 64 + 4 * r + i % 4, o + 4 * 64 + 4 * r + i % 4, i / 4,
-			 (s[i] & 15) | (high >> i & 1) << 4, s[i] >> 4 | (high >> (i + 16) & 1) << 4);
+	for (unsigned int j = 0; j < 4; j++)
+		store32(o + 64 * j + 4 * r, put_five(load32(s + 4 + 4 * j), &fifth, j, bits_apart(high >> 4 * j & 15),
+						     bits_apart(high >> (4 * j + 16) & 15)));
+	store32(o + 4 * 64 + 4 * r, fifth);
 }
 
 static void unpack_five(uint8_t *v, const uint8_t *o, unsigned int r)
@@ -230,10 +234,10 @@ static void pack_q5_0(void *dst, const void *src, unsigned int n_rows, size_t k)
 	if (n_rows < Z5_GROUP)
 		memset(dst, 0, nb * Q5_0_BLOCK);
 	memset(d, 0, Z5_ALIGN64(nb * 32));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 22;
+	for (size_t b = 0; b < nb; b++) {
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 22;
 
-		for (size_t b = 0; b < nb; b++, s += 22) {
 			memcpy(d + b * 32 + r * 2, s, 2);
 			pack_five((uint8_t *)dst + b * Q5_0_BLOCK, s + 2, r);
 		}
@@ -266,11 +270,12 @@ static void pack_q5_1(void *dst, const void *src, unsigned int n_rows, size_t k)
 
 	if (n_rows < Z5_GROUP)
 		memset(dst, 0, group_q5_1(k));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 24;
-		uint8_t *o = dst;
+	for (size_t b = 0; b < nb; b++) {
+		uint8_t *o = (uint8_t *)dst + b * Q5_1_BLOCK;
 
-		for (size_t b = 0; b < nb; b++, s += 24, o += Q5_1_BLOCK) {
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 24;
+
 			pack_five(o, s + 4, r);
 			memcpy(o + 5 * 64 + 2 * r, s, 2);
 			memcpy(o + 5 * 64 + 32 + 2 * r, s + 2, 2);

@@ -22,6 +22,11 @@ static inline uint32_t load32(const uint8_t *p)
 	return v;
 }
 
+static inline void store32(uint8_t *p, uint32_t v)
+{
+	memcpy(p, &v, 4);
+}
+
 static inline void store16(uint8_t *p, uint16_t v)
 {
 	memcpy(p, &v, 2);
@@ -51,11 +56,23 @@ static inline void scale_q4_k(const uint8_t *scales, unsigned int r, unsigned in
 #undef B
 }
 
-/* Five bits a weight: lo and hi into the nibbles of *q and pair i of the fifth bits. */
-static inline void put_five(uint8_t *q, uint8_t *fifth, unsigned int i, unsigned int lo, unsigned int hi)
+/* The same in each byte of a word. */
+#define BYTES(v) ((v) * 0x01010101u)
+
+/* Four bits into the lowest of four bytes each. */
+static inline uint32_t bits_apart(uint32_t four)
 {
-	*q = (uint8_t)((lo & 15) | hi >> 1 << 4);
-	*fifth |= (uint8_t)((lo >> 4) << (2 * i + 1) | (hi & 1) << 2 * i);
+	return four * 0x00204081 & BYTES(1);
+}
+
+/*
+ * Five bits a weight, four bytes at a time: nibbles q as the file has them and the fifth bits of the low and of the high
+ * ones, each in the lowest bit of its byte. Returns the nibbles as the lines have them, and adds pair i to *fifth.
+ */
+static inline uint32_t put_five(uint32_t q, uint32_t *fifth, unsigned int i, uint32_t low, uint32_t high)
+{
+	*fifth |= low << (2 * i + 1) | (q >> 4 & BYTES(1)) << 2 * i;
+	return (q & BYTES(15)) | ((q >> 5 & BYTES(7)) | high << 3) << 4;
 }
 
 static inline int low_five(uint8_t q, uint8_t fifth, unsigned int i)

@@ -17,11 +17,12 @@ void z5_pack_q2_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 
 	if (n_rows < Z5_GROUP)
 		memset(dst, 0, z5_group_q2_k(k));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 84;
-		uint8_t *o = dst;
+	for (size_t b = 0; b < nb; b++) {
+		uint8_t *o = (uint8_t *)dst + b * Q2_K_BLOCK;
 
-		for (size_t b = 0; b < nb; b++, s += 84, o += Q2_K_BLOCK) {
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 84;
+
 			spread(o, s + 16, r, 16, 0);
 			for (int p = 0; p < 8; p++)
 				memcpy(o + 16 * 64 + 32 * p + 2 * r, s + 2 * p, 2);
@@ -64,21 +65,22 @@ size_t z5_group_q3_k(size_t k)
  */
 static void pack_three(uint8_t *o, const uint8_t *s, unsigned int r)
 {
-	for (unsigned int i = 0; i < 32; i++) {
-		uint8_t *third = o + (16 + i / 4) * 64 + 4 * r + i % 4;
+	for (unsigned int j = 0; j < 8; j++) {
+		uint32_t third = 0;
 
-		*third = 0;
 		for (unsigned int h = 0; h < 2; h++) {
-			uint8_t *q = o + (8 * h + i / 4) * 64 + 4 * r + i % 4;
+			uint32_t q = 0;
 
-			*q = 0;
 			for (unsigned int p = 0; p < 4; p++) {
-				unsigned int v = (s[32 + 32 * h + i] >> 2 * p & 3) | (s[i] >> (4 * h + p) & 1) << 2;
+				uint32_t two = load32(s + 32 + 32 * h + 4 * j) >> 2 * p & BYTES(3);
+				uint32_t top = load32(s + 4 * j) >> (4 * h + p) & BYTES(1);
 
-				*q |= (uint8_t)((p < 2 ? v & 3 : v >> 1) << 2 * p);
-				*third |= (uint8_t)((p < 2 ? v >> 2 : v & 1) << third_bit(h, p));
+				q |= (p < 2 ? two : (two >> 1 & BYTES(1)) | top << 1) << 2 * p;
+				third |= (p < 2 ? top : two & BYTES(1)) << third_bit(h, p);
 			}
+			store32(o + (8 * h + j) * 64 + 4 * r, q);
 		}
+		store32(o + (16 + j) * 64 + 4 * r, third);
 	}
 }
 
@@ -96,11 +98,12 @@ void z5_pack_q3_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 	if (n_rows < Z5_GROUP)
 		memset(dst, 0, nb * Q3_K_BLOCK);
 	memset(d, 0, Z5_ALIGN64(nb * 32));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 110;
-		uint8_t *o = dst;
+	for (size_t b = 0; b < nb; b++) {
+		uint8_t *o = (uint8_t *)dst + b * Q3_K_BLOCK;
 
-		for (size_t b = 0; b < nb; b++, s += 110, o += Q3_K_BLOCK) {
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 110;
+
 			pack_three(o, s, r);
 			for (unsigned int j = 0; j < 16; j++)
 				o[24 * 64 + j / 2 * 32 + 2 * r + j % 2] = (uint8_t)scale_q3_k(s + 96, j);
@@ -148,11 +151,12 @@ void z5_pack_q4_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 
 	if (n_rows < Z5_GROUP)
 		memset(dst, 0, z5_group_q4_k(k));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 144;
-		uint8_t *o = dst;
+	for (size_t b = 0; b < nb; b++) {
+		uint8_t *o = (uint8_t *)dst + b * Q4_K_BLOCK;
 
-		for (size_t b = 0; b < nb; b++, s += 144, o += Q4_K_BLOCK) {
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 144;
+
 			spread(o, s + 16, r, 32, 0);
 			tail_q4_k(o + 32 * 64, s, r);
 		}
@@ -197,20 +201,20 @@ void z5_pack_q5_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 
 	if (n_rows < Z5_GROUP)
 		memset(dst, 0, z5_group_q5_k(k));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 176;
-		uint8_t *o = dst;
+	for (size_t b = 0; b < nb; b++) {
+		uint8_t *o = (uint8_t *)dst + b * Q5_K_BLOCK;
 
-		for (size_t b = 0; b < nb; b++, s += 176, o += Q5_K_BLOCK) {
-			for (unsigned int i = 0; i < 32; i++) {
-				unsigned int at = i / 4 * 64 + 4 * r + i % 4, high = s[16 + i];
-				uint8_t *fifth = o + 32 * 64 + at;
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 176;
 
-				*fifth = 0;
-				for (unsigned int p = 0; p < 4; p++, high >>= 2)
-					put_five(o + p * 512 + at, fifth, p,
-						 (s[48 + 32 * p + i] & 15) | (high & 1) << 4,
-						 s[48 + 32 * p + i] >> 4 | (high & 2) << 3);
+			for (unsigned int j = 0; j < 8; j++) {
+				uint32_t high = load32(s + 16 + 4 * j), fifth = 0;
+
+				for (unsigned int p = 0; p < 4; p++)
+					store32(o + p * 512 + 64 * j + 4 * r,
+						put_five(load32(s + 48 + 32 * p + 4 * j), &fifth, p,
+							 high >> 2 * p & BYTES(1), high >> (2 * p + 1) & BYTES(1)));
+				store32(o + (32 + j) * 64 + 4 * r, fifth);
 			}
 			tail_q4_k(o + 40 * 64, s, r);
 		}
@@ -234,18 +238,18 @@ size_t z5_group_q6_k(size_t k)
 /* Columns l, l + 32 (low nibbles), l + 64 and l + 96 (high) of a half share a byte of high bits. */
 static void pack_six(uint8_t *o, const uint8_t *s, unsigned int r)
 {
-	for (unsigned int i = 0; i < 64; i++) {
-		unsigned int h = i / 32, l = i % 32, high = s[128 + i];
-		uint8_t *more = o + (32 + 8 * h + l / 4) * 64 + 4 * r + l % 4;
+	for (unsigned int j = 0; j < 16; j++) {
+		unsigned int h = j / 8, l = j % 8;
+		uint32_t more = 0;
 
-		*more = 0;
-		for (unsigned int p = 0; p < 2; p++, high >>= 2) {
-			uint8_t q = s[64 * h + 32 * p + l];
-			unsigned int lo = (q & 15) | (high & 3) << 4, hi = q >> 4 | (high >> 4 & 3) << 4;
+		for (unsigned int p = 0; p < 2; p++) {
+			uint32_t q = load32(s + 64 * h + 32 * p + 4 * l), high = load32(s + 128 + 4 * j) >> 2 * p;
 
-			o[(16 * h + 8 * p + l / 4) * 64 + 4 * r + l % 4] = (uint8_t)((lo & 15) | hi >> 2 << 4);
-			*more |= (uint8_t)((lo >> 4 << 2 | (hi & 3)) << 4 * p);
+			store32(o + (16 * h + 8 * p + l) * 64 + 4 * r,
+				(q & BYTES(15)) | ((q >> 6 & BYTES(3)) | (high >> 4 & BYTES(3)) << 2) << 4);
+			more |= ((high & BYTES(3)) << 2 | (q >> 4 & BYTES(3))) << 4 * p;
 		}
+		store32(o + (32 + 8 * h + l) * 64 + 4 * r, more);
 	}
 }
 
@@ -257,11 +261,12 @@ void z5_pack_q6_k(void *dst, const void *src, unsigned int n_rows, size_t k)
 	if (n_rows < Z5_GROUP)
 		memset(dst, 0, nb * Q6_K_BLOCK);
 	memset(d, 0, Z5_ALIGN64(nb * 32));
-	for (unsigned int r = 0; r < n_rows; r++) {
-		const uint8_t *s = (const uint8_t *)src + r * nb * 210;
-		uint8_t *o = dst;
+	for (size_t b = 0; b < nb; b++) {
+		uint8_t *o = (uint8_t *)dst + b * Q6_K_BLOCK;
 
-		for (size_t b = 0; b < nb; b++, s += 210, o += Q6_K_BLOCK) {
+		for (unsigned int r = 0; r < n_rows; r++) {
+			const uint8_t *s = (const uint8_t *)src + (r * nb + b) * 210;
+
 			pack_six(o, s, r);
 			for (int p = 0; p < 8; p++)
 				memcpy(o + 48 * 64 + 32 * p + 2 * r, s + 192 + 2 * p, 2);
