@@ -77,6 +77,7 @@ help:
 #: make modules_install  it and its boot files into INSTALL_MOD_PATH=DESTDIR=
 #: make dkms-install     the module's source into /usr/src; DKMS builds it for this kernel and those to come
 #: make kselftest        the device's tests into build/kselftest
+#: make bench-guard      what share of this machine's limits is reached, against tests/bench/guard.json (minutes, quiet machine)
 #: make bench            each kernel's GB/s and GOPS on this machine
 #: make style            cppcheck, the analysers of clang and gcc, and the rules that text has (minutes)
 #: make style-kmod       of it, the kernel's own: checkpatch, sparse, gcc's warnings
@@ -217,6 +218,9 @@ fuzz: check-packages
 	$(Q)$(MAKE) $(JOBS) --no-print-directory $(FUZZ_BUILD)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) perl tests/fuzz.t
 
+bench-guard: $(B)/zen5-bench $(B)/tests/bench/mkmodel
+	$(Q)perl tests/bench/guard
+
 bench: $(B)/tests/checkasm/checkasm
 	$(B)/tests/checkasm/checkasm --bench
 
@@ -348,7 +352,7 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
-.PHONY: all help demo check check-vm-all fuzz fuzz-bins bench style style-kmod install test-bins clean \
+.PHONY: all help demo check check-vm-all fuzz fuzz-bins bench bench-guard style style-kmod install test-bins clean \
 	modules modules_install dkms-install kselftest build-packages check-packages $(CLANG_C) $(GCC_C)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all

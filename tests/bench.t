@@ -70,12 +70,15 @@ ok(near($pp->{ttft_s}, 16 / $pp->{tok_s_median}), 'time to the first token');
 is($rows[3]{bytes_s}, undef, 'a prompt and a decode together have no rate of bytes');
 # What --explain counts for a prompt of 3; the output matrix is done once a prompt.
 my (undef, $explained) = sh("$build/zen5-run $model --tokens 1,2,3 -n 0 --json --explain");
-my $ops = 0;
+my ($ops, $float_ops) = (0, 0);
 for (@{decode_json($explained)->{explain}{weights}}) {
 	my $tokens = $_->{role} eq 'token_embd' ? 1 / 16 : $_->{tokens} / 3;
-	$ops += 2 * $_->{rows} * $_->{columns} * $tokens;
+	my $own = 2 * $_->{rows} * $_->{columns} * $tokens;
+	$ops += $own;
+	$float_ops += $own if $_->{type} =~ /^B?F/;
 }
 ok(near($pp->{token_ops}, $ops), 'operations of a token are those of its matrices') or diag "$pp->{token_ops} $ops";
+ok($float_ops > 0 && near($pp->{token_float_ops}, $float_ops), 'and of them those with float weights');
 cmp_ok($deep->{token_bytes}, '>', $tg->{token_bytes}, 'a deeper context has more to read');
 is($pp->{pages_asked}, '2m', 'the pages asked for');
 my ($small) = grep { $_->{pages_asked} eq '4k' } @rows;
@@ -85,7 +88,9 @@ is(join(' ', sort keys %{$j->{machine}}), 'cpu foreign_share governor kernel loa
 like($tg->{level}, qr/^(scalar|avx2|avx512vnni)$/, 'the level');
 if ($tg->{level} ne 'scalar') {
 	ok($pp->{int8_peak} > 0 && $pp->{f32_peak} > 0 && $pp->{int8_peak_by} =~ /^vp/, 'a peak');
-	ok(near($pp->{int8_share}, $pp->{ops_s} / $pp->{int8_peak}), 'and the share of it');
+	my ($all, $float) = @$pp{qw(token_ops token_float_ops)};
+	ok(near($pp->{peak_share}, $pp->{tok_s_median} * (($all - $float) / $pp->{int8_peak} + $float / $pp->{f32_peak})),
+		'and the share of it, floats by themselves');
 }
 ($rc, $out) = sh("$bench $model -p 8 -n 0 -r 1 --level scalar -o json");
 $j = decode_json($out);

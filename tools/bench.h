@@ -47,7 +47,7 @@ struct bench_row {
 	struct bench_samples rate;	/* tokens a second, a repetition each */
 	/* of zen5-bench alone; 0 where they say nothing */
 	double bytes;			/* read by one decoded token: weights and the KV cache at mid-test */
-	double ops;			/* of matrix products by one token of prompt */
+	double ops, float_ops;		/* of matrix products by one token of prompt; those with float weights */
 	double bandwidth;		/* bytes a second */
 	struct zen5rt_peak peak;
 	uint64_t page, page_bytes, region_bytes, rss;

@@ -36,6 +36,14 @@ static double rate_ops(const struct bench_row *r, const struct bench_stats *s)
 	return r->ops > 0 && !r->test.tg ? r->ops * s->median : NAN;
 }
 
+/* Of the time that a prompt took, what its products would take at the peak of the multiplier that does them. */
+static double peak_share(const struct bench_row *r, const struct bench_stats *s)
+{
+	if (!(r->ops > 0) || r->test.tg || !(r->peak.int8_ops > 0) || !(r->peak.f32_ops > 0))
+		return NAN;
+	return s->median * ((r->ops - r->float_ops) / r->peak.int8_ops + r->float_ops / r->peak.f32_ops);
+}
+
 static double share(double part, double whole)
 {
 	return whole > 0 ? part / whole : NAN;
@@ -117,11 +125,12 @@ static json_t *row_json(const struct bench_row *r)
 	set(o, "read_bandwidth", number(r->bandwidth));
 	set(o, "bandwidth_share", number(share(rate_bytes(r, &s), r->bandwidth)));
 	set(o, "token_ops", number(r->ops > 0 ? r->ops : NAN));
+	set(o, "token_float_ops", number(r->ops > 0 ? r->float_ops : NAN));
 	set(o, "ops_s", number(rate_ops(r, &s)));
 	set(o, "int8_peak", number(r->peak.int8_ops));
 	set(o, "int8_peak_by", json_string(r->peak.int8_by ? r->peak.int8_by : ""));
 	set(o, "f32_peak", number(r->peak.f32_ops));
-	set(o, "int8_share", number(share(rate_ops(r, &s), r->peak.int8_ops)));
+	set(o, "peak_share", number(peak_share(r, &s)));
 	set(o, "aa", number(r->aa));
 	set(o, "aa_lo", number(r->aa_lo));
 	set(o, "aa_hi", number(r->aa_hi));
@@ -154,7 +163,7 @@ static void print_md(const struct bench_report *r, FILE *f)
 	fprintf(f, "%s%s; %s; governor %s, transparent huge pages %s; others took %.1f %% of the CPUs, the hypervisor "
 		"%.1f %%\n\n", m->cpu, m->zen5 ? "" : " (not a Zen 5)", m->kernel, m->governor, *m->thp ? m->thp : "none",
 		100 * m->foreign, 100 * m->steal);
-	fputs("| model | engine | threads | test | tok/s | sd | median | GB/s | of read | GOPS | of int8 peak | us/other "
+	fputs("| model | engine | threads | test | tok/s | sd | median | GB/s | of read | GOPS | of peak | us/other "
 	      "(95 %) |\n|---|---|--:|---|--:|--:|--:|--:|--:|--:|--:|---|\n", f);
 	for (size_t i = 0; i < r->n; i++) {
 		const struct bench_row *w = &r->row[i];
@@ -174,8 +183,7 @@ static void print_md(const struct bench_report *r, FILE *f)
 		else
 			fputs("| | ", f);
 		if (isfinite(rate_ops(w, &s)))
-			fprintf(f, "| %.0f | %.0f %% ", rate_ops(w, &s) / 1e9,
-				100 * share(rate_ops(w, &s), w->peak.int8_ops));
+			fprintf(f, "| %.0f | %.0f %% ", rate_ops(w, &s) / 1e9, 100 * peak_share(w, &s));
 		else
 			fputs("| | ", f);
 		if (w->peer)

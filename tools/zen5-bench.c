@@ -342,15 +342,21 @@ static double run(const struct setting *s, size_t i, uint32_t pp, uint32_t tg)
 	return now() - start;
 }
 
-/* Operations of matrix products so far. */
-static double all_ops(const struct zen5rt_model *m)
+/* Operations of matrix products so far; those with weights that are no integers in float_ops. */
+static double all_ops(const struct zen5rt_model *m, double *float_ops)
 {
 	struct zen5rt_weight_info w;
-	double ops = 0;
+	double sum = 0;
 
-	for (unsigned int i = 0; !zen5rt_weight_info(m, i, &w); i++)
-		ops += 2.0 * (double)w.rows * (double)w.cols * (double)w.columns;
-	return ops;
+	*float_ops = 0;
+	for (unsigned int i = 0; !zen5rt_weight_info(m, i, &w); i++) {
+		const double ops = 2.0 * (double)w.rows * (double)w.cols * (double)w.columns;
+
+		sum += ops;
+		if (!strcmp(w.type, "F32") || !strcmp(w.type, "F16") || !strcmp(w.type, "BF16"))
+			*float_ops += ops;
+	}
+	return sum;
 }
 
 static double token_bytes(const struct setting *s, size_t i)
@@ -520,12 +526,16 @@ static void run_setting(struct setting *s, struct watch *w)
 	limits(s);
 	for (size_t i = 0; i < a->n_tests; i++) {
 		const struct bench_test *t = &a->test[i];
-		const double before = all_ops(s->m);
+		struct bench_row *row = &s->row[i * (1 + a->n_peers)];
+		double before, float_before, float_ops;
 
 		if (!t->pp)
 			continue;
+		go_to_depth(s, i);
+		before = all_ops(s->m, &float_before);
 		run(s, i, t->pp, 0);
-		s->row[i * (1 + a->n_peers)].ops = (all_ops(s->m) - before) / t->pp;
+		row->ops = (all_ops(s->m, &float_ops) - before) / t->pp;
+		row->float_ops = (float_ops - float_before) / t->pp;
 	}
 	for (long long rep = 0; rep < a->reps; rep++)
 		repetition(s, rep);

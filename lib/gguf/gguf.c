@@ -407,6 +407,16 @@ int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uin
 	return 0;
 }
 
+void gguf_will_need(const struct gguf *g, const struct gguf_tensor *t, uint64_t off, size_t n)
+{
+	const int fd = t->part ? g->parts[t->part - 1]->fd : g->fd;
+
+	/* where that is not possible nothing is lost but time */
+	if (off < t->size)
+		posix_fadvise(fd, (off_t)(t->offset + off), (off_t)(n < t->size - off ? n : t->size - off),
+			      POSIX_FADV_WILLNEED);
+}
+
 /* ---- opening ---- */
 
 static int gguf_parse(struct gguf *g, struct cursor *c)

@@ -81,6 +81,8 @@ const struct gguf_tensor *gguf_find_tensor(const struct gguf *g, const char *nam
  */
 int gguf_pread(const struct gguf *g, const struct gguf_tensor *t, void *buf, uint64_t off,
 	       size_t n, struct zen5rt_error *err);
+/* Asks the kernel to fetch such bytes meanwhile, if they are not in memory. Thread-safe. */
+void gguf_will_need(const struct gguf *g, const struct gguf_tensor *t, uint64_t off, size_t n);
 
 /* ---- metadata ----
  * Getters return 1 if the key is there and its value fits, 0 if the key is absent (*out untouched),
