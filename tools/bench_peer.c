@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Other engines by their llama-bench, whose JSON lines llama.cpp and its forks share. */
+/* Other engines by their llama-bench, whose options and JSON llama.cpp and its forks share. */
 #include "bench.h"
 
 #include <errno.h>
@@ -81,22 +81,23 @@ static char *run(char *const argv[], int *status, int *error)
 	return text;
 }
 
-/* The rate in the last line that is an object with one. */
+/* The rate of the last result in the first line, and what follows, that begins a list; others print around it. */
 static double rate_of(const char *text)
 {
 	double rate = NAN;
 
-	while (*text) {
-		const size_t len = strcspn(text, "\n");
-		json_t *o = *text == '{' ? json_loadb(text, len, 0, NULL) : NULL;
-		const json_t *v = json_object_get(o, "avg_ts");
+	while (*text && isnan(rate)) {
+		json_t *list = *text == '[' ? json_loads(text, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+		const json_t *last = json_array_get(list, json_array_size(list) - 1);
+		const json_t *v = json_object_get(last, "avg_ts");
 
-		if (json_is_number(v))
+		if (json_is_number(v) && json_number_value(v) > 0)
 			rate = json_number_value(v);
-		json_decref(o);
-		text += len + (text[len] != '\0');
+		json_decref(list);
+		text += strcspn(text, "\n");
+		text += *text != '\0';
 	}
-	return rate > 0 ? rate : NAN;
+	return rate;
 }
 
 double bench_peer_run(const struct bench_peer *p, const char *model, const struct bench_test *t, uint32_t threads,
@@ -138,7 +139,7 @@ double bench_peer_run(const struct bench_peer *p, const char *model, const struc
 	argv[n++] = "-r";
 	argv[n++] = "1";
 	argv[n++] = "-o";
-	argv[n++] = "jsonl";
+	argv[n++] = "json";
 	argv[n] = NULL;
 
 	text = run((char *const *)argv, &status, &error);
@@ -149,7 +150,7 @@ double bench_peer_run(const struct bench_peer *p, const char *model, const struc
 	else if (status)
 		snprintf(failed, len, "%s: exit status %d", p->path, WEXITSTATUS(status));
 	else if (isnan(rate = rate_of(text)))
-		snprintf(failed, len, "%s: no line of JSON with avg_ts", p->path);
+		snprintf(failed, len, "%s: no JSON with avg_ts", p->path);
 	free(text);
 	return rate;
 }

@@ -66,8 +66,8 @@ static inline uint32_t bits_apart(uint32_t four)
 }
 
 /*
- * Five bits a weight, four bytes at a time: nibbles q as the file has them and the fifth bits of the low and of the high
- * ones, each in the lowest bit of its byte. Returns the nibbles as the lines have them, and adds pair i to *fifth.
+ * Five bits a weight, four bytes at a time: nibbles q as the file has them and the fifth bits of the low and of the
+ * high ones, each in the lowest bit of its byte. Returns the nibbles as the lines have them, and adds pair i to *fifth.
  */
 static inline uint32_t put_five(uint32_t q, uint32_t *fifth, unsigned int i, uint32_t low, uint32_t high)
 {
