@@ -23,8 +23,13 @@
 /* Tokens that share one look at the weights: 8 sums of 16 bits in registers. */
 #define TILE 4
 
-/* Bytes ahead of the loads of one token: a page, where the prefetch of the hardware stops. */
-#define AHEAD 4096
+/*
+ * With blocks of 32 columns a lone token takes several groups side by side, some blocks of each in turn: what it costs is
+ * the stream of weights, and a core reads four streams faster than one (measured in Documentation/performance.rst).
+ * Blocks of 256 cost so many instructions that one stream is fast enough, and more were slower.
+ */
+#define LONE_GROUPS 4
+#define LONE_TURN 4
 
 /* 16 rows; of int32, of int16 pairs or of floats. */
 struct rows {
@@ -140,52 +145,91 @@ AVX2_INLINE void block_less(struct sums *acc, struct sums dw, float dx, struct r
 	acc->hi = _mm256_fnmadd_ps(_mm256_mul_ps(dw.hi, d), _mm256_cvtepi32_ps(isum.hi), acc->hi);
 }
 
-AVX2_INLINE void ahead(const uint8_t *p, const int lines)
+/*
+ * Asks for what is read after this: the hardware's prefetchers stop at each 4 KiB. One of several streams needs less
+ * of a lead than one that is alone.
+ */
+AVX2_INLINE void ahead(const uint8_t *p, const int lines, const int bytes)
 {
 	for (int i = 0; i < lines; i++)
-		_mm_prefetch((const char *)p + AHEAD + 64 * i, _MM_HINT_T0);
+		_mm_prefetch((const char *)p + bytes + 64 * i, _MM_HINT_T0);
 }
+
+#define AHEAD_STREAM 1024
+#define AHEAD_ALONE 4096
 
 /* ---- groups and tokens ---- */
 
-typedef void (*tile_fn)(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			const uint8_t *x, size_t x_stride);
+/* Adds blocks [b, end) of a group to the sums of nt tokens. */
+typedef void (*tile_fn)(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
+			size_t end, const uint8_t *x, size_t x_stride);
 
-AVX2_INLINE void tile(tile_fn fn, const int nt, float *y, size_t y_stride, const uint8_t *w,
+AVX2_INLINE void sums_zero(struct sums *acc, const int n)
+{
+	for (int i = 0; i < n; i++)
+		acc[i].lo = acc[i].hi = _mm256_setzero_ps();
+}
+
+AVX2_INLINE void sums_put(float *y, struct sums acc)
+{
+	_mm256_storeu_ps(y, acc.lo);
+	_mm256_storeu_ps(y + 8, acc.hi);
+}
+
+AVX2_INLINE void lone_token(tile_fn fn, size_t blocks, float *y, const uint8_t *w, size_t gb, size_t k,
+			    const uint8_t *x)
+{
+	struct sums acc[LONE_GROUPS];
+
+	sums_zero(acc, LONE_GROUPS);
+	for (size_t b = 0; b < blocks; b += LONE_TURN) {
+		const size_t end = b + LONE_TURN < blocks ? b + LONE_TURN : blocks;
+
+#pragma GCC unroll 1
+		for (int g = 0; g < LONE_GROUPS; g++)
+			fn(1, &acc[g], w + (size_t)g * gb, k, b, end, x, 0);
+	}
+	for (int g = 0; g < LONE_GROUPS; g++)
+		sums_put(y + g * Z5_GROUP, acc[g]);
+}
+
+AVX2_INLINE void tile(tile_fn fn, const int nt, size_t blocks, float *y, size_t y_stride, const uint8_t *w,
 		      size_t k, const uint8_t *x, size_t x_stride)
 {
 	struct sums acc[TILE];
 
+	sums_zero(acc, nt);
+	fn(nt, acc, w, k, 0, blocks, x, x_stride);
 	for (int t = 0; t < nt; t++)
-		acc[t].lo = acc[t].hi = _mm256_setzero_ps();
-	fn(nt, acc, w, k, x, x_stride);
-	for (int t = 0; t < nt; t++) {
-		_mm256_storeu_ps(y + (size_t)t * y_stride, acc[t].lo);
-		_mm256_storeu_ps(y + (size_t)t * y_stride + 8, acc[t].hi);
-	}
+		sums_put(y + (size_t)t * y_stride, acc[t]);
 }
 
-AVX2_INLINE void matmul(tile_fn fn, size_t gb, Z5_MATMUL_ARGS)
+/* block: columns of one */
+AVX2_INLINE void matmul(tile_fn fn, size_t block, size_t gb, Z5_MATMUL_ARGS)
 {
+	const size_t blocks = k / block;
+
+	for (; block < 256 && n == 1 && g1 - g0 >= LONE_GROUPS; g0 += LONE_GROUPS)
+		lone_token(fn, blocks, y + g0 * Z5_GROUP, (const uint8_t *)w + g0 * gb, gb, k, x);
 	for (size_t g = g0; g < g1; g++) {
 		const uint8_t *p = (const uint8_t *)w + g * gb, *a = x;
 		float *out = y + g * Z5_GROUP;
 		size_t left = n;
 
 		for (; left >= 4; left -= 4, a += 4 * x_stride, out += 4 * y_stride)
-			tile(fn, 4, out, y_stride, p, k, a, x_stride);
+			tile(fn, 4, blocks, out, y_stride, p, k, a, x_stride);
 		for (; left >= 2; left -= 2, a += 2 * x_stride, out += 2 * y_stride)
-			tile(fn, 2, out, y_stride, p, k, a, x_stride);
+			tile(fn, 2, blocks, out, y_stride, p, k, a, x_stride);
 		if (left)
-			tile(fn, 1, out, y_stride, p, k, a, x_stride);
+			tile(fn, 1, blocks, out, y_stride, p, k, a, x_stride);
 	}
 }
 
-#define MATMUL(type, name)								\
+#define MATMUL(type, name, block)								\
 void z5_avx2_matmul_##name(Z5_MATMUL_ARGS)						\
 {											\
-	matmul(tile_##name, z5_types[type].group_bytes(k), y, y_stride, w, k, g0, g1,	\
-	       x, x_stride, n);								\
+	matmul(tile_##name, block, z5_types[type].group_bytes(k), y, y_stride,		\
+	       w, k, g0, g1, x, x_stride, n);						\
 }
 
 #endif

@@ -341,7 +341,7 @@ AVX2_INLINE void grid_matmul(const struct grid_type type, size_t gb, Z5_MATMUL_A
 			struct expanded e;
 
 			if (n == 1)
-				ahead(o, type.lines);
+				ahead(o, type.lines, AHEAD_ALONE);
 			expand(&e, type, o);
 			e.d = halves(d);
 			e.d.lo = _mm256_mul_ps(e.d.lo, by);

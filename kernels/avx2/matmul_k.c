@@ -99,13 +99,13 @@ AVX2_INLINE void block_q4_k(struct sums *acc, const uint8_t *d, const uint8_t *x
 	block_less(acc, halves(d + 32), dx[b], min);
 }
 
-AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			  const uint8_t *x, size_t x_stride, const int with_fifth)
+AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
+			  size_t end, const uint8_t *x, size_t x_stride, const int with_fifth)
 {
 	/* lines a block; quads that 16 bits hold: of five bits half a sub-block */
 	const int lines = with_fifth ? 44 : 36, step = with_fifth ? 4 : 8;
 
-	for (size_t b = 0; b < k / 256; b++, w += lines * 64) {
+	for (w += b * lines * 64; b < end; b++, w += lines * 64) {
 		struct rows sc[8], m[4], isum[TILE], sum[2][TILE];
 
 		scales_q4_k(w + (lines - 4) * 64, sc, m);
@@ -114,7 +114,7 @@ AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) {
 			if (nt == 1)
-				ahead(w + lines / 4 * 64 * i, lines / 4);
+				ahead(w + lines / 4 * 64 * i, lines / 4, AHEAD_ALONE);
 			for (int j0 = 0; j0 < 8; j0 += step) {
 				for (int t = 0; t < nt; t++)
 					sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
@@ -143,16 +143,16 @@ AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size
 	}
 }
 
-AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			   const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
+			   size_t end, const uint8_t *x, size_t x_stride)
 {
-	tile_k32(nt, acc, w, k, x, x_stride, 0);
+	tile_k32(nt, acc, w, k, b, end, x, x_stride, 0);
 }
 
-AVX2_INLINE void tile_q5_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			   const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q5_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
+			   size_t end, const uint8_t *x, size_t x_stride)
 {
-	tile_k32(nt, acc, w, k, x, x_stride, 1);
+	tile_k32(nt, acc, w, k, b, end, x, x_stride, 1);
 }
 
 /* ---- Q2_K, Q3_K ---- */
@@ -229,13 +229,13 @@ AVX2_INLINE void part_k16(const int nt, struct rows *isum, const uint8_t *w, con
 	}
 }
 
-AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			  const uint8_t *x, size_t x_stride, const int three)
+AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
+			  size_t end, const uint8_t *x, size_t x_stride, const int three)
 {
 	const size_t size = (three ? 28 : 21) * 64, scales = (three ? 24 : 16) * 64;
-	const uint8_t *dw = w + k / 256 * size;
+	const uint8_t *dw = w + k / 256 * size + 32 * b;
 
-	for (size_t b = 0; b < k / 256; b++, w += size, dw += 32) {
+	for (w += b * size; b < end; b++, w += size, dw += 32) {
 		struct rows isum[TILE];
 
 		for (int t = 0; t < nt; t++)
@@ -245,7 +245,7 @@ AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size
 			const uint8_t *sc = w + scales + 64 * i;
 
 			if (nt == 1)
-				ahead(w + i * (three ? 7 : 5) * 64, three ? 7 : 5 + (i == 3));
+				ahead(w + i * (three ? 7 : 5) * 64, three ? 7 : 5 + (i == 3), AHEAD_ALONE);
 			for (int odd = 0; odd < 2; odd++) {
 				const int8_t *q = (const int8_t *)x + 256 * b + 64 * i;
 
@@ -272,16 +272,16 @@ AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size
 	}
 }
 
-AVX2_INLINE void tile_q2_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			   const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q2_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
+			   size_t end, const uint8_t *x, size_t x_stride)
 {
-	tile_k16(nt, acc, w, k, x, x_stride, 0);
+	tile_k16(nt, acc, w, k, b, end, x, x_stride, 0);
 }
 
-AVX2_INLINE void tile_q3_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			   const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q3_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
+			   size_t end, const uint8_t *x, size_t x_stride)
 {
-	tile_k16(nt, acc, w, k, x, x_stride, 1);
+	tile_k16(nt, acc, w, k, b, end, x, x_stride, 1);
 }
 
 /* ---- Q6_K ---- */
@@ -324,12 +324,12 @@ AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, co
 	}
 }
 
-AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, size_t k,
-			   const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
+			   size_t end, const uint8_t *x, size_t x_stride)
 {
-	const uint8_t *dw = w + k / 256 * 52 * 64;
+	const uint8_t *dw = w + k / 256 * 52 * 64 + 32 * b;
 
-	for (size_t b = 0; b < k / 256; b++, w += 52 * 64, dw += 32) {
+	for (w += b * 52 * 64; b < end; b++, w += 52 * 64, dw += 32) {
 		struct rows isum[TILE];
 
 		for (int t = 0; t < nt; t++)
@@ -337,7 +337,7 @@ AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, siz
 					    scales_by_sums(w + 48 * 64, x + (size_t)t * x_stride, k, b, 0), 5);
 		for (int h = 0; h < 2; h++) {
 			if (nt == 1)
-				ahead(w + 26 * 64 * h, 26);
+				ahead(w + 26 * 64 * h, 26, AHEAD_ALONE);
 			half_q6_k(nt, isum, w, h, x + 256 * b, x_stride);
 		}
 		for (int t = 0; t < nt; t++) {
@@ -348,8 +348,8 @@ AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, siz
 	}
 }
 
-MATMUL(Z5_Q2_K, q2_k)
-MATMUL(Z5_Q3_K, q3_k)
-MATMUL(Z5_Q4_K, q4_k)
-MATMUL(Z5_Q5_K, q5_k)
-MATMUL(Z5_Q6_K, q6_k)
+MATMUL(Z5_Q2_K, q2_k, 256)
+MATMUL(Z5_Q3_K, q3_k, 256)
+MATMUL(Z5_Q4_K, q4_k, 256)
+MATMUL(Z5_Q5_K, q5_k, 256)
+MATMUL(Z5_Q6_K, q6_k, 256)
