@@ -24,8 +24,8 @@
 #define TILE 4
 
 /*
- * With blocks of 32 columns a lone token takes several groups side by side, some blocks of each in turn: what it costs is
- * the stream of weights, and a core reads four streams faster than one (measured in Documentation/performance.rst).
+ * With blocks of 32 columns a lone token takes several groups side by side, some blocks of each in turn: what it costs
+ * is the stream of weights, and a core reads four streams faster than one (measured in Documentation/performance.rst).
  * Blocks of 256 cost so many instructions that one stream is fast enough, and more were slower.
  */
 #define LONE_GROUPS 4
