@@ -32,7 +32,7 @@ AVX2_INLINE void widened(const enum z5_kv_type type, const void *p, size_t at, _
 
 /* Groups [g, g + ng) against nq queries; type, ng and nq are constants, ng * nq is 4. */
 AVX2_INLINE void scores_tile(const enum z5_kv_type type, const int ng, const int nq, const uint8_t *k, size_t hd,
-			     const float *const *q, float (*s)[Z5_ATTN_CHUNK], size_t g)
+			     const float *const *q, __m256 scale, float (*s)[Z5_ATTN_CHUNK], size_t g)
 {
 	const size_t step = z5_kv_k_group(type, hd);
 	__m256 acc[8];
@@ -55,8 +55,11 @@ AVX2_INLINE void scores_tile(const enum z5_kv_type type, const int ng, const int
 	}
 	for (int t = 0; t < nq; t++)
 		for (int j = 0; j < ng; j++) {
-			_mm256_store_ps(s[t] + 16 * (g + (size_t)j), acc[2 * (j * nq + t)]);
-			_mm256_store_ps(s[t] + 16 * (g + (size_t)j) + 8, acc[2 * (j * nq + t) + 1]);
+			const __m256 *dot = &acc[2 * (j * nq + t)];
+			float *to = s[t] + 16 * (g + (size_t)j);
+
+			_mm256_store_ps(to, _mm256_mul_ps(dot[0], scale));
+			_mm256_store_ps(to + 8, _mm256_mul_ps(dot[1], scale));
 		}
 }
 
@@ -64,17 +67,18 @@ AVX2_INLINE void scores(const enum z5_kv_type type, const int nq, SCORES_ARGS)
 {
 	const size_t end = (sees.to + 15) / 16;
 	const uint8_t *k = (const uint8_t *)a->k + p0 / 16 * z5_kv_k_group(type, a->hd_k);
+	const __m256 scale = _mm256_set1_ps(a->scale);
 	const float *const *q = a->q + i;
 	size_t g = sees.from / 16;
 
 	if (nq == 1)
 		for (; g + 4 <= end; g += 4)
-			scores_tile(type, 4, nq, k, a->hd_k, q, s, g);
+			scores_tile(type, 4, nq, k, a->hd_k, q, scale, s, g);
 	if (nq <= 2)
 		for (; g + 2 <= end; g += 2)
-			scores_tile(type, 2, nq, k, a->hd_k, q, s, g);
+			scores_tile(type, 2, nq, k, a->hd_k, q, scale, s, g);
 	for (; g < end; g++)
-		scores_tile(type, 1, nq, k, a->hd_k, q, s, g);
+		scores_tile(type, 1, nq, k, a->hd_k, q, scale, s, g);
 }
 
 /* nv times 16 dimensions of nq queries from the values of the positions seen; type, nv and nq are constants. */
@@ -122,15 +126,12 @@ AVX2_INLINE void values(const enum z5_kv_type type, const int nq, VALUES_ARGS)
 		values_tile(type, 1, nq, a->out + i, d, v, a->hd_v, sees, s, corr);
 }
 
-/* Dots to weights, in place; returns the factor for what was summed before. */
+/* Scores to weights, in place; returns the factor for what was summed before. */
 static float softmax(const struct z5_attn *a, float *s, struct z5_attn_span sees, float *mx, float *l)
 {
-	const __m256 scale = _mm256_set1_ps(a->scale);
 	__m256 r[8], top;
 	float m, corr, sum;
 
-	for (size_t j = sees.from / 16 * 16; j < sees.to; j += 8)
-		_mm256_store_ps(s + j, _mm256_mul_ps(_mm256_load_ps(s + j), scale));
 	if (a->softcap != 0)
 		z5_avx2_softcap(s + sees.from, sees.to - sees.from, a->softcap);
 	for (size_t j = 0; j < sees.from; j++)

@@ -7,7 +7,7 @@
 
 #define ATTN_TILE 4
 
-/* s[q][64] = q . k for the groups of 16 positions that are seen, of nq queries from i on. */
+/* s[q][64] = scale * q . k for the groups of 16 positions that are seen, of nq queries from i on. */
 #define SCORES_ARGS const struct z5_attn *a, unsigned int i, size_t p0, struct z5_attn_span sees, \
 		    float (*s)[Z5_ATTN_CHUNK]
 /* out = out * corr + s . v over the positions seen. */

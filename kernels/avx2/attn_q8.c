@@ -5,7 +5,7 @@
 
 /* One group of 16 positions against nq queries, a constant. */
 AVX2_INLINE void scores_group(const int nq, const uint8_t *k, size_t blocks, const struct z5_attn_block *x,
-			      float (*s)[Z5_ATTN_CHUNK], size_t g)
+			      __m256 scale, float (*s)[Z5_ATTN_CHUNK], size_t g)
 {
 	const struct rows one = both(_mm256_set1_epi16(1));
 	const __m256i bias = _mm256_set1_epi8((char)0x80);
@@ -42,8 +42,8 @@ AVX2_INLINE void scores_group(const int nq, const uint8_t *k, size_t blocks, con
 			block(&acc[t], dk, x[(size_t)t * blocks + b].d, isum[t]);
 	}
 	for (int t = 0; t < nq; t++) {
-		_mm256_store_ps(s[t] + 16 * g, acc[t].lo);
-		_mm256_store_ps(s[t] + 16 * g + 8, acc[t].hi);
+		_mm256_store_ps(s[t] + 16 * g, _mm256_mul_ps(acc[t].lo, scale));
+		_mm256_store_ps(s[t] + 16 * g + 8, _mm256_mul_ps(acc[t].hi, scale));
 	}
 }
 
@@ -51,9 +51,10 @@ AVX2_INLINE void scores(const int nq, SCORES_ARGS)
 {
 	const size_t blocks = z5_kv_blocks(a->hd_k), step = z5_kv_k_group(Z5_KV_Q8_0, a->hd_k);
 	const uint8_t *k = (const uint8_t *)a->k + p0 / 16 * step;
+	const __m256 scale = _mm256_set1_ps(a->scale);
 
 	for (size_t g = sees.from / 16; g < (sees.to + 15) / 16; g++)
-		scores_group(nq, k + g * step, blocks, a->blocks + i * blocks, s, g);
+		scores_group(nq, k + g * step, blocks, a->blocks + i * blocks, scale, s, g);
 }
 
 /* 8 quanta as floats. */
