@@ -32,7 +32,8 @@ AVX2_INLINE void widened(const enum z5_kv_type type, const void *p, size_t at, _
 
 /* Groups [g, g + ng) against nq queries; type, ng and nq are constants, ng * nq is 4. */
 AVX2_INLINE void scores_tile(const enum z5_kv_type type, const int ng, const int nq, const uint8_t *k, size_t hd,
-			     const float *const *q, __m256 scale, float (*s)[Z5_ATTN_CHUNK], size_t g)
+			     const uint8_t *next, const float *const *q, __m256 scale, float (*s)[Z5_ATTN_CHUNK],
+			     size_t g)
 {
 	const size_t step = z5_kv_k_group(type, hd);
 	__m256 acc[8];
@@ -43,6 +44,7 @@ AVX2_INLINE void scores_tile(const enum z5_kv_type type, const int ng, const int
 		for (int j = 0; j < ng; j++) {
 			__m256 lo, hi;
 
+			attn_ahead(next + (g + (size_t)j) * step + d * z5_kv_k_group(type, 1));
 			widened(type, k + (g + (size_t)j) * step, d * 16, &lo, &hi);
 			for (int t = 0; t < nq; t++) {
 				const __m256 x = _mm256_broadcast_ss(q[t] + d);
@@ -67,24 +69,25 @@ AVX2_INLINE void scores(const enum z5_kv_type type, const int nq, SCORES_ARGS)
 {
 	const size_t end = (sees.to + 15) / 16;
 	const uint8_t *k = (const uint8_t *)a->k + p0 / 16 * z5_kv_k_group(type, a->hd_k);
+	const uint8_t *next = (const uint8_t *)a->v + p0 / 16 * z5_kv_v_group(type, a->hd_v);
 	const __m256 scale = _mm256_set1_ps(a->scale);
 	const float *const *q = a->q + i;
 	size_t g = sees.from / 16;
 
 	if (nq == 1)
 		for (; g + 4 <= end; g += 4)
-			scores_tile(type, 4, nq, k, a->hd_k, q, scale, s, g);
+			scores_tile(type, 4, nq, k, a->hd_k, next, q, scale, s, g);
 	if (nq <= 2)
 		for (; g + 2 <= end; g += 2)
-			scores_tile(type, 2, nq, k, a->hd_k, q, scale, s, g);
+			scores_tile(type, 2, nq, k, a->hd_k, next, q, scale, s, g);
 	for (; g < end; g++)
-		scores_tile(type, 1, nq, k, a->hd_k, q, scale, s, g);
+		scores_tile(type, 1, nq, k, a->hd_k, next, q, scale, s, g);
 }
 
 /* nv times 16 dimensions of nq queries from the values of the positions seen; type, nv and nq are constants. */
 AVX2_INLINE void values_tile(const enum z5_kv_type type, const int nv, const int nq, float *const *out, size_t d,
-			     const void *v, size_t hd, struct z5_attn_span sees, const float (*s)[Z5_ATTN_CHUNK],
-			     const float *corr)
+			     const void *v, size_t hd, const uint8_t *next, struct z5_attn_span sees,
+			     const float (*s)[Z5_ATTN_CHUNK], const float *corr)
 {
 	__m256 acc[8];
 
@@ -96,6 +99,7 @@ AVX2_INLINE void values_tile(const enum z5_kv_type type, const int nv, const int
 		for (int j = 0; j < nv; j++) {
 			__m256 lo, hi;
 
+			attn_ahead(next + (p * hd + d + 16 * (size_t)j) * (z5_kv_k_group(type, 1) / 16));
 			widened(type, v, p * hd + d + 16 * (size_t)j, &lo, &hi);
 			for (int t = 0; t < nq; t++) {
 				const __m256 w = _mm256_broadcast_ss(s[t] + p);
@@ -114,16 +118,17 @@ AVX2_INLINE void values_tile(const enum z5_kv_type type, const int nv, const int
 AVX2_INLINE void values(const enum z5_kv_type type, const int nq, VALUES_ARGS)
 {
 	const void *v = (const uint8_t *)a->v + p0 / 16 * z5_kv_v_group(type, a->hd_v);
+	const uint8_t *next = (const uint8_t *)a->k + (p0 + Z5_ATTN_CHUNK) / 16 * z5_kv_k_group(type, a->hd_k);
 	size_t d = 0;
 
 	if (nq == 1)
 		for (; d + 64 <= a->hd_v; d += 64)
-			values_tile(type, 4, nq, a->out + i, d, v, a->hd_v, sees, s, corr);
+			values_tile(type, 4, nq, a->out + i, d, v, a->hd_v, next, sees, s, corr);
 	if (nq <= 2)
 		for (; d + 32 <= a->hd_v; d += 32)
-			values_tile(type, 2, nq, a->out + i, d, v, a->hd_v, sees, s, corr);
+			values_tile(type, 2, nq, a->out + i, d, v, a->hd_v, next, sees, s, corr);
 	for (; d < a->hd_v; d += 16)
-		values_tile(type, 1, nq, a->out + i, d, v, a->hd_v, sees, s, corr);
+		values_tile(type, 1, nq, a->out + i, d, v, a->hd_v, next, sees, s, corr);
 }
 
 /* Scores to weights, in place; returns the factor for what was summed before. */

@@ -14,6 +14,16 @@
 #define VALUES_ARGS const struct z5_attn *a, unsigned int i, size_t p0, struct z5_attn_span sees, \
 		    const float (*s)[Z5_ATTN_CHUNK], const float *corr
 
+/*
+ * While keys are read, the values of the same chunk are asked for, and while those are, the next chunk's keys, each
+ * from the same offset: a tile takes a part of each row, an order that the hardware does not foresee. Into the second
+ * level, since a chunk of both may be larger than the first.
+ */
+AVX2_INLINE void attn_ahead(const uint8_t *p)
+{
+	_mm_prefetch((const char *)p, _MM_HINT_T1);
+}
+
 void z5_avx2_attn_scores_q8_1(SCORES_ARGS);
 void z5_avx2_attn_scores_q8_2(SCORES_ARGS);
 void z5_avx2_attn_scores_q8_4(SCORES_ARGS);

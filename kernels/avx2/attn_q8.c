@@ -4,8 +4,8 @@
 #include "matmul.h"
 
 /* One group of 16 positions against nq queries, a constant. */
-AVX2_INLINE void scores_group(const int nq, const uint8_t *k, size_t blocks, const struct z5_attn_block *x,
-			      __m256 scale, float (*s)[Z5_ATTN_CHUNK], size_t g)
+AVX2_INLINE void scores_group(const int nq, const uint8_t *k, size_t blocks, const uint8_t *next,
+			      const struct z5_attn_block *x, __m256 scale, float (*s)[Z5_ATTN_CHUNK], size_t g)
 {
 	const struct rows one = both(_mm256_set1_epi16(1));
 	const __m256i bias = _mm256_set1_epi8((char)0x80);
@@ -13,7 +13,7 @@ AVX2_INLINE void scores_group(const int nq, const uint8_t *k, size_t blocks, con
 
 	for (int t = 0; t < nq; t++)
 		acc[t].lo = acc[t].hi = _mm256_setzero_ps();
-	for (size_t b = 0; b < blocks; b++, k += 9 * 64) {
+	for (size_t b = 0; b < blocks; b++, k += 9 * 64, next += 9 * 64) {
 		const float *d = (const void *)(k + 8 * 64);
 		struct rows isum[ATTN_TILE];
 		struct sums dk;
@@ -23,6 +23,7 @@ AVX2_INLINE void scores_group(const int nq, const uint8_t *k, size_t blocks, con
 		for (int j = 0; j < 8; j++) {
 			struct rows v = line(k + 64 * j), size;
 
+			attn_ahead(next + 64 * j);
 			v.lo = _mm256_xor_si256(v.lo, bias);
 			v.hi = _mm256_xor_si256(v.hi, bias);
 			size.lo = _mm256_abs_epi8(v.lo);
@@ -37,6 +38,7 @@ AVX2_INLINE void scores_group(const int nq, const uint8_t *k, size_t blocks, con
 				isum[t] = add32(isum[t], widen(p, one));
 			}
 		}
+		attn_ahead(next + 8 * 64);
 		dk = (struct sums){ _mm256_load_ps(d), _mm256_load_ps(d + 8) };
 		for (int t = 0; t < nq; t++)
 			block(&acc[t], dk, x[(size_t)t * blocks + b].d, isum[t]);
@@ -51,10 +53,11 @@ AVX2_INLINE void scores(const int nq, SCORES_ARGS)
 {
 	const size_t blocks = z5_kv_blocks(a->hd_k), step = z5_kv_k_group(Z5_KV_Q8_0, a->hd_k);
 	const uint8_t *k = (const uint8_t *)a->k + p0 / 16 * step;
+	const uint8_t *next = (const uint8_t *)a->v + p0 / 16 * z5_kv_v_group(Z5_KV_Q8_0, a->hd_v);
 	const __m256 scale = _mm256_set1_ps(a->scale);
 
 	for (size_t g = sees.from / 16; g < (sees.to + 15) / 16; g++)
-		scores_group(nq, k + g * step, blocks, a->blocks + i * blocks, scale, s, g);
+		scores_group(nq, k + g * step, blocks, next + g * step, a->blocks + i * blocks, scale, s, g);
 }
 
 /* 8 quanta as floats. */
@@ -65,7 +68,8 @@ AVX2_INLINE __m256 quanta(const uint8_t *q)
 
 /* nv times 8 dimensions of nq queries, constants; w are the weights of positions times their scales. */
 AVX2_INLINE void values_tile(const int nv, const int nq, float *const *out, size_t d, const uint8_t *v, size_t hd,
-			     struct z5_attn_span sees, const float (*w)[Z5_ATTN_CHUNK], const float *corr)
+			     const uint8_t *next, struct z5_attn_span sees, const float (*w)[Z5_ATTN_CHUNK],
+			     const float *corr)
 {
 	const size_t step = z5_kv_v_group(Z5_KV_Q8_0, hd);
 	__m256 acc[8];
@@ -78,6 +82,7 @@ AVX2_INLINE void values_tile(const int nv, const int nq, float *const *out, size
 		const uint8_t *q = v + p / 16 * step + p % 16 * hd + d;
 
 		for (; p < end; p++, q += hd) {
+			attn_ahead(next + (q - v));
 			for (int j = 0; j < nv; j++) {
 				const __m256 x = quanta(q + 8 * j);
 
@@ -96,8 +101,11 @@ AVX2_INLINE void values(const int nq, VALUES_ARGS)
 {
 	const size_t hd = a->hd_v, step = z5_kv_v_group(Z5_KV_Q8_0, hd);
 	const uint8_t *v = (const uint8_t *)a->v + p0 / 16 * step;
+	const uint8_t *next = (const uint8_t *)a->k + (p0 + Z5_ATTN_CHUNK) / 16 * z5_kv_k_group(Z5_KV_Q8_0, a->hd_k);
+	const float (*by_scale)[Z5_ATTN_CHUNK];
 	float w[ATTN_TILE][Z5_ATTN_CHUNK] __attribute__((aligned(64)));
 
+	by_scale = (const float (*)[Z5_ATTN_CHUNK])w;
 	for (size_t d = 0; d < hd; d += 32) {
 		for (size_t g = sees.from / 16; g < (sees.to + 15) / 16; g++) {
 			const float *by = (const void *)(v + g * step + 16 * hd + d / 32 * 64);
@@ -109,12 +117,12 @@ AVX2_INLINE void values(const int nq, VALUES_ARGS)
 								      _mm256_load_ps(by + j)));
 		}
 		if (nq <= 2 && d + 32 <= hd) {
-			values_tile(4, nq, a->out + i, d, v, hd, sees, (const float (*)[Z5_ATTN_CHUNK])w, corr);
+			values_tile(4, nq, a->out + i, d, v, hd, next, sees, by_scale, corr);
 			continue;
 		}
-		values_tile(2, nq, a->out + i, d, v, hd, sees, (const float (*)[Z5_ATTN_CHUNK])w, corr);
+		values_tile(2, nq, a->out + i, d, v, hd, next, sees, by_scale, corr);
 		if (d + 32 <= hd)
-			values_tile(2, nq, a->out + i, d + 16, v, hd, sees, (const float (*)[Z5_ATTN_CHUNK])w, corr);
+			values_tile(2, nq, a->out + i, d + 16, v, hd, next, sees, by_scale, corr);
 	}
 }
 
