@@ -301,7 +301,7 @@ struct zen5rt_model_plan {
 	 * this version cannot run count with their bytes in the file.
 	 */
 	uint64_t weight_bytes;
-	uint64_t kv_bytes;	/* KV cache of n_ctx positions; 0 where refused says why it is unknown */
+	uint64_t kv_bytes;	/* KV cache of n_ctx positions in f32; 0 where refused says why it is unknown */
 	uint32_t n_ctx;		/* as asked, else what a session takes by default */
 	uint32_t n_ctx_train;
 	uint32_t n_tensors;
@@ -406,10 +406,19 @@ ZEN5RT_API const char *zen5rt_detok_end(struct zen5rt_detok *detok, size_t *len)
 
 /* ---- sessions: one sequence of tokens and its KV cache ---- */
 
+/* Names that zen5rt_session_params.kv_type may have; NULL past the last one. */
+ZEN5RT_API const char *zen5rt_kv_type(unsigned int i);
+
 struct zen5rt_session_params {
 	size_t size;
 	uint32_t n_ctx;		/* positions; 0: the model's training context, at most 4096 */
 	uint32_t n_ubatch;	/* tokens a prefill chunk; 0: 512 */
+	/*
+	 * How keys and values are kept: "f32", "f16" or "bf16" (half as large, rounded to nearest even, what is larger than
+	 * the type's largest number becomes that), "q8_0" (8 bits and a float for each 32 of a head: 28 % of f32). NULL:
+	 * "f32". Each gives one answer, the same bits on every machine; they differ from each other.
+	 */
+	const char *kv_type;
 };
 ZEN5RT_API void zen5rt_session_params_init(struct zen5rt_session_params *params);
 
@@ -421,6 +430,8 @@ ZEN5RT_API int zen5rt_session_new(struct zen5rt_model *model,
 ZEN5RT_API void zen5rt_session_free(struct zen5rt_session *session);
 
 ZEN5RT_API uint32_t zen5rt_session_n_ctx(const struct zen5rt_session *session);
+/* One of zen5rt_kv_type(). */
+ZEN5RT_API const char *zen5rt_session_kv_type(const struct zen5rt_session *session);
 /* Number of positions filled. */
 ZEN5RT_API uint32_t zen5rt_session_pos(const struct zen5rt_session *session);
 

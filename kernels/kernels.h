@@ -177,16 +177,65 @@ typedef void (*z5_exp_fn)(float *y, const float *x, float shift, size_t n);
 /* x = cap * tanh(x / cap) (Bello et al., arXiv 1611.09940; gemma 2: 2408.00118), cap > 0. */
 typedef void (*z5_softcap_fn)(float *x, size_t n, float cap);
 
+/* ---- the KV cache and attention ---- */
+
+/*
+ * Keys and values of one KV head, from a multiple of 64 bytes. A group is 16 positions; position p is number p % 16 of
+ * group p / 16.
+ *
+ *  F32, F16, BF16
+ *        K: a group is hd_k lines of 16 elements, line d the dimension d of its positions. V: position p, dimension d
+ *        is element p * hd_v + d. Elements are widened to float as they are read, all sums are in float.
+ *  Q8_0  blocks of 32 dimensions of a position, x = d * q as in Z5_ACT_Q8_32, the last one filled up with zeros.
+ *        K: a group is blocks of 9 lines of 64 bytes: line j has quad j of its positions, q + 128 as unsigned, position
+ *        r in bytes 4r .. 4r + 3; the last has the 16 scales d. V: a group is its 16 positions' q, hd_v signed bytes
+ *        each, then for each block 16 scales d.
+ *        Scales are floats: halves would save 6 % of the bytes, but lose the values of heads that are small throughout
+ *        (below 0.008 the scale is no normal half) and not hold the largest.
+ *
+ * F16 and BF16 are rounded to nearest even; what is larger than the largest finite number becomes that, infinities too:
+ * an infinite key makes NaN of every later position, a large one a large score. NaN stays NaN.
+ */
+enum z5_kv_type { Z5_KV_F32, Z5_KV_F16, Z5_KV_BF16, Z5_KV_Q8_0, Z5_N_KV_TYPES };
+
 /* Positions of the KV cache that one step of the running softmax takes. */
 #define Z5_ATTN_CHUNK 64
+
+/* Blocks of Q8_0 in a head of so many dimensions. */
+static inline size_t z5_kv_blocks(size_t hd)
+{
+	return (hd + 31) / 32;
+}
+
+/* Bytes of the keys of a group of 16 positions, and of their values; hd_v is a multiple of 16. */
+static inline size_t z5_kv_k_group(enum z5_kv_type type, size_t hd_k)
+{
+	return type == Z5_KV_Q8_0 ? z5_kv_blocks(hd_k) * 9 * 64 : 16 * hd_k * (type == Z5_KV_F32 ? 4 : 2);
+}
+static inline size_t z5_kv_v_group(enum z5_kv_type type, size_t hd_v)
+{
+	return type == Z5_KV_Q8_0 ? 16 * hd_v + z5_kv_blocks(hd_v) * 64 : 16 * hd_v * (type == Z5_KV_F32 ? 4 : 2);
+}
+
+/* 32 dimensions of a query where keys are Q8_0. */
+struct z5_attn_block {
+	int8_t q[32];
+	float d;
+	int32_t nsum;		/* minus the sum of q */
+	uint8_t pad[24];
+} __attribute__((aligned(64)));
 
 /*
  * Attention of n_q queries over one KV head, softmax(scale * q.K) V with a running softmax over chunks of
  * Z5_ATTN_CHUNK positions, in order (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., 2205.14135).
+ *
+ * With float keys the score is one fma a dimension, in order. With Q8_0 the query is quantized in the same blocks, and
+ * a block is one fma(d_k * d_q, exact sum of q_k q_q, score), in order; a position's value is added as
+ * fma(weight * d, q, out).
  */
 struct z5_attn {
-	const float *k;		/* position p, dimension d at (p / 16 * hd_k + d) * 16 + p % 16 */
-	const float *v;		/* position p, dimension d at p * hd_v + d */
+	enum z5_kv_type type;
+	const void *k, *v;
 	size_t hd_k, hd_v;	/* hd_v is a multiple of 16, padded with zeros */
 	float scale;
 	unsigned int n_q;
@@ -201,6 +250,7 @@ struct z5_attn {
 	float softcap;		/* scores go through z5_softcap_fn; 0: not */
 	float *const *out;	/* n_q pointers to float[hd_v] */
 	float *state;		/* scratch, float[2 * n_q] */
+	struct z5_attn_block *blocks;	/* scratch of Q8_0, n_q * z5_kv_blocks(hd_k) */
 };
 typedef void (*z5_attn_fn)(const struct z5_attn *a);
 
@@ -250,8 +300,11 @@ struct z5_attn_span {
 	size_t from, to;
 };
 
-/* Empties the running softmax of all queries; returns the range of chunks that some query sees, in positions. */
-struct z5_attn_span z5_attn_begin(const struct z5_attn *a);
+/*
+ * Empties the running softmax of all queries, and quantizes them where keys are; quant is the level's of Z5_ACT_Q8_32.
+ * Returns the range of chunks that some query sees, in positions.
+ */
+struct z5_attn_span z5_attn_begin(const struct z5_attn *a, z5_quant_fn quant);
 /* What query i sees of the chunk at p; from == to: nothing. */
 static inline struct z5_attn_span z5_attn_sees(const struct z5_attn *a, unsigned int i, size_t p)
 {
@@ -260,8 +313,17 @@ static inline struct z5_attn_span z5_attn_sees(const struct z5_attn *a, unsigned
 
 	return (struct z5_attn_span){ from, from < to ? to : from };
 }
+/* How many queries from i on, at most `most`, see the same of the chunk at p as query i. */
+unsigned int z5_attn_alike(const struct z5_attn *a, unsigned int i, size_t p, unsigned int most);
 /* Divides each result by the sum of its weights. */
 void z5_attn_end(const struct z5_attn *a);
+
+/*
+ * Puts one position's key (float[hd_k]) and value (float[hd_v]) into the layout of struct z5_attn; quant is the level's
+ * of Z5_ACT_Q8_32.
+ */
+void z5_kv_store(enum z5_kv_type type, void *k, void *v, size_t pos, const float *key, size_t hd_k,
+		 const float *value, size_t hd_v, size_t hd_v_padded, z5_quant_fn quant);
 
 /* x += y */
 void z5_add(float *x, const float *y, size_t n);
@@ -274,8 +336,5 @@ void z5_scale(float *x, float s, size_t n);
  * pairs with i + n_rot / 2, else 2i with 2i + 1.
  */
 void z5_rope(float *x, const float *cs, size_t n_rot, int neox);
-/* Puts one position's key (float[hd]) and value (float[hd_v]) into the layout of struct z5_attn. */
-void z5_kv_store(float *k, float *v, size_t pos, const float *key, size_t hd_k,
-		 const float *value, size_t hd_v, size_t hd_v_padded);
 
 #endif

@@ -69,6 +69,20 @@ is(-s "$dir/l", 4 * 1024, 'and writes a float for each token of the vocabulary')
 like($err, qr/level: +\w+\n.*weights.*KV cache.*scratch.*L3 domain \d.*ffn_down.*bandwidth: +[\d.]+ GB\/s.*decode: +[\d.]+ GB\/s/s,
      '--explain names level, regions, threads, kernels, rates');
 
+# how keys and values are kept
+my %bytes;
+for my $type (qw(f32 f16 bf16 q8_0)) {
+	($json) = (sh("$run $model -p 'Once upon a time' --temp 0 -n 20 -c 256 --json --explain --kv-type=$type"))[1];
+	$j = decode_json($json);
+	$bytes{$type} = $j->{kv_cache}{bytes};
+	my ($region) = grep { $_->{use} eq 'KV cache' } @{$j->{explain}{regions}};
+	ok($j->{kv_cache}{type} eq $type && $j->{kv_cache}{positions} == 256 && $region->{asked} == $bytes{$type} &&
+	   @{$j->{tokens}} == 20, "--kv-type=$type");
+}
+ok($bytes{f16} * 2 == $bytes{f32} && $bytes{bf16} == $bytes{f16} && $bytes{q8_0} * 32 == $bytes{f32} * 9, 'and what they take');
+($rc, $out, $err) = sh("$run $model -p 'Once upon a time' --temp 0 -n 8 --explain --kv-type q8_0");
+like($err, qr/^KV cache: +q8_0, [\d.]+ \w+ a position$/m, '--explain tells the type');
+
 # the context: filled exactly, and refused when the prompt is longer
 (undef, $out) = sh("$run $model -p 'Once upon a time' --temp 0 -c 32 --ignore-eos --json");
 $j = decode_json($out);
@@ -93,6 +107,8 @@ fails("$run $model -p x -n 0 --logits '$dir/no\nsuch/dir'", 1, qr/no\?such/, 'a 
 fails("$run $model --tokens 1,-2", 1, qr/--tokens/, 'a negative id');
 fails("$run $model -p x --logits /nonexistent/dir/x -n 0", 1, qr/nonexistent/, 'logits that cannot be written');
 fails("ZEN5RT_LEVEL=mmx $run $model -p x", 1, qr/ZEN5RT_LEVEL=mmx.*scalar/, 'an unknown level');
+fails("$run $model -p x --kv-type=q4_0", 64, qr/--kv-type q4_0: expected f32, f16, bf16 or q8_0/, 'an unknown type of KV cache');
+fails("$run $model -p x --kv-type=", 64, qr/--kv-type/, 'and none');
 fails("$run $model -p x -t 0", 64, qr/-t 0/, 'no threads');
 fails("$run $model -p x --temp nan", 64, qr/--temp nan/, 'a temperature that is no number');
 fails("$run $model -p x -n 12x", 64, qr/-n 12x/, 'a number with a tail');

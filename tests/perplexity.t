@@ -132,6 +132,17 @@ is(-s "$dir/base16", 20 + $chunks * (64 * 4 + 31 * 2 * 1028), 'and packed');
 my $other = 'tests/golden/data/small-llama-F32.gguf';
 refused("$ppl $other --kl-divergence --kl-divergence-base $dir/base", 1, qr/vocabulary of 1024, the model has 270/, 'a base run of another model');
 
+# a KV cache that is rounded: another result, and a near one; the bounds are three times what was measured
+for (['f16', 3e-4, 0.005], ['bf16', 5e-4, 0.005], ['q8_0', 1.2e-3, 0.005]) {
+	my ($type, $mean, $ratio) = @$_;
+	$kl = json("$model --kl-divergence --kl-divergence-base $dir/base --kv-type $type");
+	ok($kl->{kv_type} eq $type && $kl->{kl}{max} > 0 && $kl->{kl}{mean} < $mean && abs($kl->{ln_ratio}) < $ratio &&
+	   $kl->{same_top} > 0.95, "--kv-type $type: $kl->{kl}{mean} from f32, perplexity by $kl->{ln_ratio}");
+}
+$kl = json("$model --kl-divergence --kl-divergence-base $dir/base --kv-type f32");
+is($kl->{kl}{max}, 0, '--kv-type f32 is the default');
+refused("$ppl $model -f $dir/text --kv-type f64", 64, qr/--kv-type f64: expected f32/, 'a type that is none');
+
 # the sanitizers' own memory does not fit under a limit
 my $limit = $b =~ /asan/ ? '' : 'ulimit -v 2000000;';
 my $base = slurp("$dir/base");

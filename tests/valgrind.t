@@ -22,6 +22,7 @@ model=tests/models/zen5-tiny.gguf
 [ -e $model ] || model=tests/golden/data/small-llama-Q8_0.gguf
 check "text, two threads" $b/zen5-run $model -p "Once upon a time" -n 6 -t 2 --seed 1
 check "JSON with explanation" $b/zen5-run $model -p "Once" -n 3 -t 1 --json --explain
+check "a quantized KV cache" $b/zen5-run $model --tokens 1,5,9,12 -n 2 -t 2 --kv-type q8_0
 for m in tests/golden/data/small-*.gguf; do
 	check "$(basename $m .gguf)" $b/zen5-run $m --tokens 1,5,9,12 -n 2 --temp 0 -t 2 --ubatch 2
 done

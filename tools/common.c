@@ -82,6 +82,20 @@ int write_all(int fd, const char *buf, size_t len)
 	return 0;
 }
 
+const char *arg_kv_type(const char *option, const char *arg)
+{
+	const char *name;
+
+	for (unsigned int i = 0; (name = zen5rt_kv_type(i)); i++)
+		if (!strcmp(arg, name))
+			return name;
+	fprintf(stderr, "%s: %s %s: expected", program_invocation_short_name, option, arg);
+	for (unsigned int i = 0; (name = zen5rt_kv_type(i)); i++)
+		fprintf(stderr, "%s %s", !i ? "" : zen5rt_kv_type(i + 1) ? "," : " or", name);
+	fputc('\n', stderr);
+	exit(EX_USAGE);
+}
+
 char *read_all(int fd, const char *name, size_t *len)
 {
 	size_t n = 0, cap = 1 << 16;

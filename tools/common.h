@@ -20,6 +20,8 @@ extern void (*before_die)(void);
  */
 long long arg_int(const char *option, const char *arg, long long lo, long long hi);
 double arg_float(const char *option, const char *arg, double lo, double hi);
+/* One of zen5rt_kv_type(), likewise. */
+const char *arg_kv_type(const char *option, const char *arg);
 
 /* All of a stream, NUL-terminated, for the caller to free; dies on error or above 1 GiB. name is for the message. */
 char *read_all(int fd, const char *name, size_t *len);

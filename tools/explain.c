@@ -73,6 +73,16 @@ static void explain_region(const struct zen5rt_region_info *i)
 		fprintf(stderr, "            refused before: %s\n", i->why);
 }
 
+static void explain_cache(const struct run *r)
+{
+	struct zen5rt_region_info kv;
+	char bytes[32];
+
+	if (!zen5rt_session_region(r->session, 0, &kv))
+		fprintf(stderr, "KV cache:   %s, %s a position\n", zen5rt_session_kv_type(r->session),
+			human_bytes(bytes, sizeof(bytes), (double)kv.asked / zen5rt_session_n_ctx(r->session)));
+}
+
 static void explain_threads(const struct run *r)
 {
 	unsigned int n = zen5rt_n_threads(r->rt);
@@ -145,6 +155,7 @@ void explain(const struct run *r)
 			m.resident);
 	else if (*m.not_resident)
 		fprintf(stderr, "resident:   no: %s\n", m.not_resident);
+	explain_cache(r);
 	explain_threads(r);
 	explain_throttle(r);
 	fputs("weights:    type  role                rows x columns     count       bytes  kernel       calls   columns\n", stderr);
@@ -177,6 +188,15 @@ static json_t *json_region(const struct zen5rt_region_info *i)
 			 "asked", (json_int_t)i->asked, "size", (json_int_t)i->size,
 			 "page", (json_int_t)i->page, "page_bytes", (json_int_t)i->page_bytes, "pages", i->pages,
 			 "refused", i->why);
+}
+
+static json_t *json_cache(const struct run *r)
+{
+	struct zen5rt_region_info kv = { 0 };
+
+	zen5rt_session_region(r->session, 0, &kv);
+	return json_pack("{s:s, s:I, s:I}", "type", zen5rt_session_kv_type(r->session), "positions",
+			 (json_int_t)zen5rt_session_n_ctx(r->session), "bytes", (json_int_t)kv.asked);
 }
 
 static json_t *json_counts(const unsigned int *n, unsigned int domains)
@@ -276,6 +296,7 @@ void print_json(const struct run *r, const char *text, size_t len, bool with_exp
 	json_object_set_new(o, "first_token_s", json_real(r->n_out ? r->first_s : r->prompt_s));
 	json_object_set_new(o, "decoded", json_integer((json_int_t)r->n_eval));
 	json_object_set_new(o, "decode_s", json_real(r->decode_s));
+	json_object_set_new(o, "kv_cache", json_cache(r));
 	json_object_set_new(o, "throttle", json_throttle(r));
 	if (with_explain)
 		json_object_set_new(o, "explain", json_explain(r));

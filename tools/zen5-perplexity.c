@@ -23,7 +23,7 @@ const char *argp_program_version = "zen5-perplexity " Z5_VERSION;
 
 enum {
 	OPT_CHUNKS = 256, OPT_BASE, OPT_KL, OPT_FORMAT, OPT_JSON, OPT_TOKENS, OPT_NO_PIN,
-	OPT_REQUIRE_ZEN5,
+	OPT_REQUIRE_ZEN5, OPT_KV_TYPE,
 };
 
 static const struct argp_option options[] = {
@@ -37,6 +37,7 @@ static const struct argp_option options[] = {
 	  "zen5 (exact, default) or llama.cpp (half the size): how FILE is written; "
 	  "both are read",
 	  0 },
+	{ "kv-type", OPT_KV_TYPE, "f32|f16|bf16|q8_0", 0, "How keys and values are kept (default f32)", 0 },
 	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
 	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Fail with status 3 unless this is an AMD Zen 5", 0 },
@@ -45,7 +46,7 @@ static const struct argp_option options[] = {
 };
 
 struct args {
-	const char *model, *file, *base;
+	const char *model, *file, *base, *kv_type;
 	long long ctx, chunks, threads;
 	bool ids, kl, llama, json, no_pin, require_zen5;
 };
@@ -58,6 +59,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'f': a->file = arg; break;
 	case 'c': a->ctx = arg_int("-c", arg, 4, 1 << 20); break;
 	case 't': a->threads = arg_int("-t", arg, 1, 1024); break;
+	case OPT_KV_TYPE: a->kv_type = arg_kv_type("--kv-type", arg); break;
 	case OPT_CHUNKS: a->chunks = arg_int("--chunks", arg, 1, INT32_MAX); break;
 	case OPT_TOKENS: a->ids = true; break;
 	case OPT_BASE: a->base = arg; break;
@@ -369,10 +371,11 @@ static void print_json(const struct run *r)
 
 	for (uint32_t c = 0; c < r->chunks_done; c++)
 		json_array_append_new(running, json_real(r->running[c]));
-	j = json_pack("{s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:I,s:f,s:o}", "ppl", ppl, "ppl_error", ppl * mean_error(&r->nll),
+	j = json_pack("{s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:I,s:f,s:s,s:o}", "ppl", ppl, "ppl_error", ppl * mean_error(&r->nll),
 		      "nll", mean_of(&r->nll), "nll_error", mean_error(&r->nll), "n_ctx", (json_int_t)r->n_ctx,
 		      "chunks", (json_int_t)r->chunks_done, "chunks_asked", (json_int_t)r->n_chunk, "scored",
-		      (json_int_t)r->nll.n, "seconds", r->seconds, "running", running);
+		      (json_int_t)r->nll.n, "seconds", r->seconds, "kv_type", zen5rt_session_kv_type(r->s), "running",
+		      running);
 	if (j && r->a->kl) {
 		json_t *dp = json_mean(&r->dp, r->dps);
 
@@ -454,6 +457,7 @@ static void prepare(struct run *r, struct text *t)
 		r->n_chunk = (uint32_t)r->a->chunks;
 	zen5rt_session_params_init(&sp);
 	sp.n_ctx = r->n_ctx;
+	sp.kv_type = r->a->kv_type;
 	if (zen5rt_session_new(r->model, &sp, &r->s, &err))
 		die("%s", err.message);
 	if (r->a->base && !r->a->kl)

@@ -96,6 +96,7 @@ static struct zen5rt_session *open_session(const struct options *o, struct zen5r
 	zen5rt_model_info(model, &info);
 	zen5rt_session_params_init(&sp);
 	sp.n_ubatch = (uint32_t)o->ubatch;
+	sp.kv_type = o->kv_type;
 	sp.n_ctx = o->ctx < 0 ? 0 : o->ctx ? (uint32_t)o->ctx : info.n_ctx_train;
 	if (zen5rt_session_new(model, &sp, &s, &err))
 		die("%s", err.message);

@@ -1,95 +1,158 @@
 // SPDX-License-Identifier: MIT
 /*
- * Attention. Scores: a lane is a position, the sum runs over the dimensions. Output: a lane is a
- * dimension, the sum runs over the positions. Eight registers of sums in both, to hide the latency
- * of their chains.
+ * Attention. Scores: a lane is a position, the sum runs over the dimensions. Output: a lane is a dimension, the sum
+ * runs over the positions. Queries that see the same share each load of keys and values; eight registers of sums in
+ * every tile hide the latency of their chains.
  */
-#include "avx2.h"
+#include "attn.h"
 
 #include <math.h>
-#include <string.h>
 
-#define GROUPS (Z5_ATTN_CHUNK / 16)
-
-/* ng groups of 16 positions against one query; ng is a constant. */
-AVX2_INLINE void scores(const int ng, float *s, const float *k, size_t hd, const float *q,
-			__m256 scale)
+/* 16 elements from element `at` on; type is a constant. */
+AVX2_INLINE void widened(const enum z5_kv_type type, const void *p, size_t at, __m256 *lo, __m256 *hi)
 {
-	__m256 acc[2 * GROUPS];
+	if (type == Z5_KV_F32) {
+		const float *f = (const float *)p + at;
 
-	for (int i = 0; i < 2 * ng; i++)
-		acc[i] = _mm256_setzero_ps();
-	for (size_t d = 0; d < hd; d++) {
-		__m256 v = _mm256_broadcast_ss(q + d);
+		*lo = _mm256_load_ps(f);
+		*hi = _mm256_load_ps(f + 8);
+	} else {
+		const __m128i *h = (const __m128i *)((const uint16_t *)p + at);
+		const __m128i a = _mm_load_si128(h), b = _mm_load_si128(h + 1);
 
-		for (int g = 0; g < ng; g++) {
-			const float *p = k + ((size_t)g * hd + d) * 16;
-
-			acc[2 * g] = _mm256_fmadd_ps(_mm256_load_ps(p), v, acc[2 * g]);
-			acc[2 * g + 1] = _mm256_fmadd_ps(_mm256_load_ps(p + 8), v, acc[2 * g + 1]);
+		if (type == Z5_KV_F16) {
+			*lo = _mm256_cvtph_ps(a);
+			*hi = _mm256_cvtph_ps(b);
+		} else {
+			*lo = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(a), 16));
+			*hi = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(b), 16));
 		}
 	}
-	for (int i = 0; i < 2 * ng; i++)
-		_mm256_store_ps(s + 8 * i, _mm256_mul_ps(acc[i], scale));
 }
 
-/* nv registers of dimensions from the values of n positions; nv is a constant. */
-AVX2_INLINE void values(const int nv, float *out, const float *v, size_t hd, const float *s,
-			size_t n, __m256 corr)
+/* Groups [g, g + ng) against nq queries; type, ng and nq are constants, ng * nq is 4. */
+AVX2_INLINE void scores_tile(const enum z5_kv_type type, const int ng, const int nq, const uint8_t *k, size_t hd,
+			     const uint8_t *next, const float *const *q, __m256 scale, float (*s)[Z5_ATTN_CHUNK],
+			     size_t g)
+{
+	const size_t step = z5_kv_k_group(type, hd);
+	__m256 acc[8];
+
+	for (int i = 0; i < 8; i++)
+		acc[i] = _mm256_setzero_ps();
+	for (size_t d = 0; d < hd; d++) {
+		for (int j = 0; j < ng; j++) {
+			__m256 lo, hi;
+
+			attn_ahead(next + (g + (size_t)j) * step + d * z5_kv_k_group(type, 1));
+			widened(type, k + (g + (size_t)j) * step, d * 16, &lo, &hi);
+			for (int t = 0; t < nq; t++) {
+				const __m256 x = _mm256_broadcast_ss(q[t] + d);
+				__m256 *to = &acc[2 * (j * nq + t)];
+
+				to[0] = _mm256_fmadd_ps(lo, x, to[0]);
+				to[1] = _mm256_fmadd_ps(hi, x, to[1]);
+			}
+		}
+	}
+	for (int t = 0; t < nq; t++)
+		for (int j = 0; j < ng; j++) {
+			const __m256 *dot = &acc[2 * (j * nq + t)];
+			float *to = s[t] + 16 * (g + (size_t)j);
+
+			_mm256_store_ps(to, _mm256_mul_ps(dot[0], scale));
+			_mm256_store_ps(to + 8, _mm256_mul_ps(dot[1], scale));
+		}
+}
+
+AVX2_INLINE void scores(const enum z5_kv_type type, const int nq, SCORES_ARGS)
+{
+	const size_t end = (sees.to + 15) / 16;
+	const uint8_t *k = (const uint8_t *)a->k + p0 / 16 * z5_kv_k_group(type, a->hd_k);
+	const uint8_t *next = (const uint8_t *)a->v + p0 / 16 * z5_kv_v_group(type, a->hd_v);
+	const __m256 scale = _mm256_set1_ps(a->scale);
+	const float *const *q = a->q + i;
+	size_t g = sees.from / 16;
+
+	if (nq == 1)
+		for (; g + 4 <= end; g += 4)
+			scores_tile(type, 4, nq, k, a->hd_k, next, q, scale, s, g);
+	if (nq <= 2)
+		for (; g + 2 <= end; g += 2)
+			scores_tile(type, 2, nq, k, a->hd_k, next, q, scale, s, g);
+	for (; g < end; g++)
+		scores_tile(type, 1, nq, k, a->hd_k, next, q, scale, s, g);
+}
+
+/* nv times 16 dimensions of nq queries from the values of the positions seen; type, nv and nq are constants. */
+AVX2_INLINE void values_tile(const enum z5_kv_type type, const int nv, const int nq, float *const *out, size_t d,
+			     const void *v, size_t hd, const uint8_t *next, struct z5_attn_span sees,
+			     const float (*s)[Z5_ATTN_CHUNK], const float *corr)
 {
 	__m256 acc[8];
 
-	for (int i = 0; i < nv; i++)
-		acc[i] = _mm256_mul_ps(_mm256_loadu_ps(out + 8 * i), corr);
-	for (size_t j = 0; j < n; j++, v += hd) {
-		__m256 p = _mm256_broadcast_ss(s + j);
+	for (int t = 0; t < nq; t++)
+		for (int j = 0; j < 2 * nv; j++)
+			acc[t * 2 * nv + j] = _mm256_mul_ps(_mm256_loadu_ps(out[t] + d + 8 * j),
+							    _mm256_set1_ps(corr[t]));
+	for (size_t p = sees.from; p < sees.to; p++) {
+		for (int j = 0; j < nv; j++) {
+			__m256 lo, hi;
 
-		for (int i = 0; i < nv; i++)
-			acc[i] = _mm256_fmadd_ps(p, _mm256_load_ps(v + 8 * i), acc[i]);
+			attn_ahead(next + (p * hd + d + 16 * (size_t)j) * (z5_kv_k_group(type, 1) / 16));
+			widened(type, v, p * hd + d + 16 * (size_t)j, &lo, &hi);
+			for (int t = 0; t < nq; t++) {
+				const __m256 w = _mm256_broadcast_ss(s[t] + p);
+				__m256 *to = &acc[2 * (t * nv + j)];
+
+				to[0] = _mm256_fmadd_ps(w, lo, to[0]);
+				to[1] = _mm256_fmadd_ps(w, hi, to[1]);
+			}
+		}
 	}
-	for (int i = 0; i < nv; i++)
-		_mm256_storeu_ps(out + 8 * i, acc[i]);
+	for (int t = 0; t < nq; t++)
+		for (int j = 0; j < 2 * nv; j++)
+			_mm256_storeu_ps(out[t] + d + 8 * j, acc[t * 2 * nv + j]);
 }
 
-static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, struct z5_attn_span sees)
+AVX2_INLINE void values(const enum z5_kv_type type, const int nq, VALUES_ARGS)
 {
-	_Alignas(32) float s[Z5_ATTN_CHUNK];
-	float *mx = &a->state[2 * query], *l = &a->state[2 * query + 1], *out = a->out[query];
-	float m, corr, sum;
-	const float *k = a->k + p0 * a->hd_k, *v = a->v + p0 * a->hd_v, *q = a->q[query];
-	__m256 scale = _mm256_set1_ps(a->scale), r[2 * GROUPS], top, c;
+	const void *v = (const uint8_t *)a->v + p0 / 16 * z5_kv_v_group(type, a->hd_v);
+	const uint8_t *next = (const uint8_t *)a->k + (p0 + Z5_ATTN_CHUNK) / 16 * z5_kv_k_group(type, a->hd_k);
 	size_t d = 0;
 
-	switch ((sees.to + 15) / 16) {
-	case 4:
-		scores(4, s, k, a->hd_k, q, scale);
-		break;
-	case 3:
-		scores(3, s, k, a->hd_k, q, scale);
-		break;
-	case 2:
-		scores(2, s, k, a->hd_k, q, scale);
-		break;
-	default:
-		scores(1, s, k, a->hd_k, q, scale);
-		break;
-	}
+	if (nq == 1)
+		for (; d + 64 <= a->hd_v; d += 64)
+			values_tile(type, 4, nq, a->out + i, d, v, a->hd_v, next, sees, s, corr);
+	if (nq <= 2)
+		for (; d + 32 <= a->hd_v; d += 32)
+			values_tile(type, 2, nq, a->out + i, d, v, a->hd_v, next, sees, s, corr);
+	for (; d < a->hd_v; d += 16)
+		values_tile(type, 1, nq, a->out + i, d, v, a->hd_v, next, sees, s, corr);
+}
+
+/* Scores to weights, in place; returns the factor for what was summed before. */
+static float softmax(const struct z5_attn *a, float *s, struct z5_attn_span sees, float *mx, float *l)
+{
+	__m256 r[8], top;
+	float m, corr, sum;
+
 	if (a->softcap != 0)
-		z5_avx2_softcap(s, sees.to, a->softcap);
+		z5_avx2_softcap(s + sees.from, sees.to - sees.from, a->softcap);
 	for (size_t j = 0; j < sees.from; j++)
 		s[j] = -INFINITY;
 	for (size_t j = sees.to; j < Z5_ATTN_CHUNK; j++)
 		s[j] = -INFINITY;
 
 	/* register i and i + 1 for even i: lanes 0..7 and 8..15 of a 16-lane row */
-	for (int i = 0; i < 2 * GROUPS; i++)
+	for (int i = 0; i < 8; i++)
 		r[i] = _mm256_load_ps(s + 8 * i);
 	m = avx2_tree_max(_mm256_max_ps(_mm256_max_ps(r[0], r[2]), _mm256_max_ps(r[4], r[6])),
 			  _mm256_max_ps(_mm256_max_ps(r[1], r[3]), _mm256_max_ps(r[5], r[7])));
 	m = z5_max(*mx, m);
 	corr = z5_exp(*mx - m);
 	top = _mm256_set1_ps(m);
-	for (int i = 0; i < 2 * GROUPS; i++) {
+	for (int i = 0; i < 8; i++) {
 		r[i] = avx2_exp(_mm256_sub_ps(r[i], top));
 		_mm256_store_ps(s + 8 * i, r[i]);
 	}
@@ -97,35 +160,64 @@ static void chunk(const struct z5_attn *a, unsigned int query, size_t p0, struct
 			    _mm256_add_ps(_mm256_add_ps(r[1], r[3]), _mm256_add_ps(r[5], r[7])));
 	*l = fmaf(*l, corr, sum);
 	*mx = m;
-
-	c = _mm256_set1_ps(corr);
-	v += sees.from * a->hd_v;
-	for (; d + 64 <= a->hd_v; d += 64)
-		values(8, out + d, v + d, a->hd_v, s + sees.from, sees.to - sees.from, c);
-	switch ((a->hd_v - d) / 16) {
-	case 3:
-		values(6, out + d, v + d, a->hd_v, s + sees.from, sees.to - sees.from, c);
-		break;
-	case 2:
-		values(4, out + d, v + d, a->hd_v, s + sees.from, sees.to - sees.from, c);
-		break;
-	case 1:
-		values(2, out + d, v + d, a->hd_v, s + sees.from, sees.to - sees.from, c);
-		break;
-	}
+	return corr;
 }
+
+typedef void (*scores_fn)(SCORES_ARGS);
+typedef void (*values_fn)(VALUES_ARGS);
+
+#define TILES(type, name, nq)								\
+static void scores_##name##_##nq(SCORES_ARGS)						\
+{											\
+	scores(type, nq, a, i, p0, sees, s);						\
+}											\
+static void values_##name##_##nq(VALUES_ARGS)						\
+{											\
+	values(type, nq, a, i, p0, sees, s, corr);					\
+}
+
+TILES(Z5_KV_F32, f32, 1)
+TILES(Z5_KV_F32, f32, 2)
+TILES(Z5_KV_F32, f32, 4)
+TILES(Z5_KV_F16, f16, 1)
+TILES(Z5_KV_F16, f16, 2)
+TILES(Z5_KV_F16, f16, 4)
+TILES(Z5_KV_BF16, bf16, 1)
+TILES(Z5_KV_BF16, bf16, 2)
+TILES(Z5_KV_BF16, bf16, 4)
+
+/* By the number of queries: 1, 2, and 4 in the place of 3. */
+static const struct {
+	scores_fn scores[3];
+	values_fn values[3];
+} tiles[Z5_N_KV_TYPES] = {
+	[Z5_KV_F32] = { { scores_f32_1, scores_f32_2, scores_f32_4 }, { values_f32_1, values_f32_2, values_f32_4 } },
+	[Z5_KV_F16] = { { scores_f16_1, scores_f16_2, scores_f16_4 }, { values_f16_1, values_f16_2, values_f16_4 } },
+	[Z5_KV_BF16] = { { scores_bf16_1, scores_bf16_2, scores_bf16_4 },
+			 { values_bf16_1, values_bf16_2, values_bf16_4 } },
+	[Z5_KV_Q8_0] = { { z5_avx2_attn_scores_q8_1, z5_avx2_attn_scores_q8_2, z5_avx2_attn_scores_q8_4 },
+			 { z5_avx2_attn_values_q8_1, z5_avx2_attn_values_q8_2, z5_avx2_attn_values_q8_4 } },
+};
 
 void z5_avx2_attn(const struct z5_attn *a)
 {
-	const struct z5_attn_span all = z5_attn_begin(a);
+	const struct z5_attn_span all = z5_attn_begin(a, z5_avx2_quant_q8_32);
+	float s[ATTN_TILE][Z5_ATTN_CHUNK] __attribute__((aligned(64)));
 
 	/* all queries over one chunk before the next: it is read from memory once */
 	for (size_t p = all.from; p < all.to; p += Z5_ATTN_CHUNK) {
-		for (unsigned int i = 0; i < a->n_q; i++) {
+		for (unsigned int i = 0, n; i < a->n_q; i += n) {
 			const struct z5_attn_span sees = z5_attn_sees(a, i, p);
+			float corr[ATTN_TILE];
 
-			if (sees.from < sees.to)
-				chunk(a, i, p, sees);
+			n = z5_attn_alike(a, i, p, ATTN_TILE);
+			if (sees.from == sees.to)
+				continue;
+			n = n == 3 ? 2 : n;
+			tiles[a->type].scores[n / 2](a, i, p, sees, s);
+			for (unsigned int q = 0; q < n; q++)
+				corr[q] = softmax(a, s[q], sees, &a->state[2 * (i + q)], &a->state[2 * (i + q) + 1]);
+			tiles[a->type].values[n / 2](a, i, p, sees, (const float (*)[Z5_ATTN_CHUNK])s, corr);
 		}
 	}
 	z5_attn_end(a);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Everything of a transformer layer that is no matrix product, the definition. */
+/* Everything of a transformer layer that is no matrix product and no attention, the definition. */
 #include <kernels/kernels.h>
 #include <kernels/scalar.h>
 
@@ -35,7 +35,7 @@ static int ref_sum(const int8_t *q, size_t n)
 	return sum;
 }
 
-static void ref_quant_q8_32(void *dst, const float *x, size_t k)
+void z5_ref_quant_q8_32(void *dst, const float *x, size_t k)
 {
 	int8_t *q = dst;
 	float *d = (void *)((uint8_t *)dst + z5_q8_32_d(k));
@@ -115,66 +115,12 @@ static void ref_gelu_mul(float *g, const float *u, size_t n)
 		g[i] = u ? z5_gelu(g[i]) * u[i] : z5_gelu(g[i]);
 }
 
-static void ref_softcap(float *x, size_t n, float cap)
+void z5_ref_softcap(float *x, size_t n, float cap)
 {
 	const float inv = 1.0f / cap;
 
 	for (size_t i = 0; i < n; i++)
 		x[i] = cap * z5_tanh(x[i] * inv);
-}
-
-/* One chunk of one query: what it sees of positions [p0, p0 + Z5_ATTN_CHUNK) of the cache. */
-static void ref_attn_chunk(const struct z5_attn *a, unsigned int i, size_t p0, struct z5_attn_span sees)
-{
-	float s[Z5_ATTN_CHUNK], lane[16], m, corr, sum;
-	float *mx = &a->state[2 * i], *l = &a->state[2 * i + 1], *out = a->out[i];
-
-	for (size_t j = 0; j < Z5_ATTN_CHUNK; j++) {
-		const float *k = a->k + (p0 + j) / 16 * a->hd_k * 16 + (p0 + j) % 16;
-		float dot = 0;
-
-		s[j] = -INFINITY;
-		if (j < sees.from || j >= sees.to)
-			continue;
-		for (size_t d = 0; d < a->hd_k; d++)
-			dot = fmaf(k[d * 16], a->q[i][d], dot);
-		s[j] = dot * a->scale;
-		if (a->softcap != 0)
-			ref_softcap(&s[j], 1, a->softcap);
-	}
-	for (int j = 0; j < 16; j++)
-		lane[j] = z5_max(z5_max(s[j], s[j + 16]), z5_max(s[j + 32], s[j + 48]));
-	m = z5_max(*mx, z5_tree_max(lane));
-	corr = z5_exp(*mx - m);
-	for (size_t j = 0; j < Z5_ATTN_CHUNK; j++)
-		s[j] = z5_exp(s[j] - m);
-	for (int j = 0; j < 16; j++)
-		lane[j] = (s[j] + s[j + 16]) + (s[j + 32] + s[j + 48]);
-	sum = z5_tree_add(lane);
-	*l = fmaf(*l, corr, sum);
-	*mx = m;
-	for (size_t d = 0; d < a->hd_v; d++) {
-		float acc = out[d] * corr;
-
-		for (size_t j = sees.from; j < sees.to; j++)
-			acc = fmaf(s[j], a->v[(p0 + j) * a->hd_v + d], acc);
-		out[d] = acc;
-	}
-}
-
-static void ref_attn(const struct z5_attn *a)
-{
-	const struct z5_attn_span all = z5_attn_begin(a);
-
-	for (size_t p = all.from; p < all.to; p += Z5_ATTN_CHUNK) {
-		for (unsigned int i = 0; i < a->n_q; i++) {
-			struct z5_attn_span sees = z5_attn_sees(a, i, p);
-
-			if (sees.from < sees.to)
-				ref_attn_chunk(a, i, p, sees);
-		}
-	}
-	z5_attn_end(a);
 }
 
 static uint64_t ref_read(const void *p, size_t n)
@@ -193,7 +139,7 @@ void z5_kernels_ref(struct z5_kernels *k)
 		k->matmul[i] = z5_ref_matmul[i];
 		k->matmul_level[i] = "scalar";
 	}
-	k->quant[Z5_ACT_Q8_32] = ref_quant_q8_32;
+	k->quant[Z5_ACT_Q8_32] = z5_ref_quant_q8_32;
 	k->quant[Z5_ACT_Q8_256] = ref_quant_q8_256;
 	k->rmsnorm = ref_rmsnorm;
 	k->layernorm = ref_layernorm;
@@ -201,7 +147,7 @@ void z5_kernels_ref(struct z5_kernels *k)
 	k->gelu_mul = ref_gelu_mul;
 	k->swiglu_oai = ref_swiglu_oai;
 	k->exp = ref_exp;
-	k->softcap = ref_softcap;
-	k->attn = ref_attn;
+	k->softcap = z5_ref_softcap;
+	k->attn = z5_ref_attn;
 	k->read = ref_read;
 }

@@ -30,6 +30,12 @@ void z5_ref_matmul_iq3_s(Z5_MATMUL_ARGS);
 void z5_ref_matmul_iq1_s(Z5_MATMUL_ARGS);
 void z5_ref_matmul_iq1_m(Z5_MATMUL_ARGS);
 
+/* Of ops.c */
+void z5_ref_quant_q8_32(void *dst, const float *x, size_t k);
+void z5_ref_softcap(float *x, size_t n, float cap);
+/* Of attn.c */
+void z5_ref_attn(const struct z5_attn *a);
+
 extern const z5_matmul_fn z5_ref_matmul[Z5_N_TYPES];
 
 #endif

@@ -61,6 +61,15 @@ static void turn(const struct z5_pass *p, const struct z5_layer *l, float *x, ui
 	z5_rope(x, z5_row(&p->s->cs[l->rope], t), h->rope.n_rot, p->m->arch->neox);
 }
 
+void z5_pass_store(const struct z5_pass *p, unsigned int layer, uint32_t head, uint64_t t, const float *key,
+		   const float *value)
+{
+	const struct z5_kv *kv = &p->s->kv;
+
+	z5_kv_store(kv->type, z5_kv_k(kv, layer, head), z5_kv_v(kv, layer, head), p->step->pos + t, key, p->h->hd_k,
+		    value, p->h->hd_v, kv->hd_v, p->k->quant[Z5_ACT_Q8_32]);
+}
+
 void z5_turn_and_store(const struct z5_pass *p, unsigned int layer)
 {
 	const struct z5_layer *l = &p->m->layers[layer];
@@ -85,8 +94,7 @@ void z5_turn_and_store(const struct z5_pass *p, unsigned int layer)
 		turn(p, l, key, t, kv, l->k_bias, l->k_norm);
 		if (l->v_bias)
 			z5_add(value, l->v_bias + kv * h->hd_v, h->hd_v);
-		z5_kv_store(z5_kv_k(&p->s->kv, layer, kv), z5_kv_v(&p->s->kv, layer, kv),
-			    p->step->pos + t, key, h->hd_k, value, h->hd_v, p->s->kv.hd_v);
+		z5_pass_store(p, layer, kv, t, key, value);
 	}
 	z5_barrier(p->t);
 }
@@ -139,11 +147,11 @@ void z5_attention(const struct z5_pass *p, unsigned int layer)
 		const uint32_t h0 = kv * rep + (uint64_t)rep * part / parts;
 		const uint32_t h1 = kv * rep + (uint64_t)rep * (part + 1) / parts;
 		struct z5_attn a = {
-			.k = z5_kv_k(&p->s->kv, layer, kv), .v = z5_kv_v(&p->s->kv, layer, kv),
+			.type = p->s->kv.type, .k = z5_kv_k(&p->s->kv, layer, kv), .v = z5_kv_v(&p->s->kv, layer, kv),
 			.hd_k = h->hd_k, .hd_v = hd_v, .scale = h->attn_scale, .softcap = h->attn_softcap,
 			.q = p->own->q, .out = p->own->out, .n_kv = p->own->n_kv,
 			.from = l->window ? p->own->from : NULL, .sinks = l->sinks ? p->own->sinks : NULL,
-			.state = p->own->state,
+			.state = p->own->state, .blocks = p->own->blocks,
 		};
 
 		for (uint32_t t = t0; t < t1; t++) {

@@ -101,8 +101,7 @@ static void store(const struct z5_pass *p, unsigned int layer)
 
 		p->k->rmsnorm(c, c, p->m->layers[layer].mla.kv_a_norm, h->mla.kv_lora, h->eps);
 		z5_rope(c + h->mla.kv_lora, z5_row(&p->s->cs[Z5_ROPE_GLOBAL], t), h->rope.n_rot, p->m->arch->neox);
-		z5_kv_store(z5_kv_k(&p->s->kv, layer, 0), z5_kv_v(&p->s->kv, layer, 0), p->step->pos + t, c, h->hd_k,
-			    c, h->hd_v, p->s->kv.hd_v);
+		z5_pass_store(p, layer, 0, t, c, c);
 	}
 }
 

@@ -58,6 +58,9 @@ void z5_prepare(const struct z5_pass *p, const struct z5_buf *x, const struct z5
 
 /* Cosines and sines of this thread's share of the tokens; a barrier has to follow. */
 void z5_pass_angles(const struct z5_pass *p);
+/* Key and value of KV head `head` of token t into the cache. */
+void z5_pass_store(const struct z5_pass *p, unsigned int layer, uint32_t head, uint64_t t, const float *key,
+		   const float *value);
 /*
  * Bias, norm and rotation of all heads of all tokens, from the session's q, k and v; keys and values go into the cache.
  * Reads what other threads wrote, so a barrier stands before it; ends with one.

@@ -56,7 +56,7 @@ static void plan_arch(const struct gguf *g, struct zen5rt_model_plan *plan)
 		plan->arch[i] = s.p[i] >= 0x20 && s.p[i] < 0x7f ? s.p[i] : '?';
 }
 
-/* The cache, of a model whose numbers are known. */
+/* The cache in its default type, of a model whose numbers are known. */
 static void plan_cache(const struct z5_hparams *h, uint32_t n_ctx, struct zen5rt_model_plan *plan)
 {
 	struct zen5rt_error why = { "" };
@@ -65,7 +65,7 @@ static void plan_cache(const struct z5_hparams *h, uint32_t n_ctx, struct zen5rt
 
 	plan->n_ctx_train = h->n_ctx;
 	plan->n_ctx = n_ctx ? n_ctx : h->n_ctx < 4096 ? h->n_ctx : 4096;
-	if (!z5_kv_shape(&kv, h->n_layer, h->n_head_kv, h->hd_k, h->hd_v, plan->n_ctx, &bytes, &why))
+	if (!z5_kv_shape(&kv, Z5_KV_F32, h->n_layer, h->n_head_kv, h->hd_k, h->hd_v, plan->n_ctx, &bytes, &why))
 		plan->kv_bytes = bytes;
 	else if (!*plan->refused)
 		snprintf(plan->refused, sizeof(plan->refused), "%s", why.message);

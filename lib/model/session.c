@@ -15,6 +15,11 @@ void zen5rt_session_params_init(struct zen5rt_session_params *params)
 	params->size = sizeof(*params);
 }
 
+const char *zen5rt_kv_type(unsigned int i)
+{
+	return z5_kv_type_name(i);
+}
+
 /*
  * Lays the buffers out one after the other. With base NULL only counts, so that the size and the layout are one
  * piece of code. Widths are bounded by the model's checked numbers and rows by n_ubatch: no overflow in 64 bits.
@@ -157,6 +162,8 @@ static void session_layout(struct zen5rt_session *s, struct layout *l)
 		p->from = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->from));
 		p->state = layout_bytes(l, Z5_ATTN_QUERIES * 2 * sizeof(*p->state));
 		p->sinks = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->sinks));
+		if (s->kv.type == Z5_KV_Q8_0)
+			p->blocks = layout_bytes(l, Z5_ATTN_QUERIES * z5_kv_blocks(h->hd_k) * sizeof(*p->blocks));
 	}
 	s->logits = layout_bytes(l, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
 	layout_buf(l, &s->rows, Z5_LOGITS_ROWS < n ? Z5_LOGITS_ROWS : n, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
@@ -181,6 +188,7 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 	struct zen5rt_session_params p;
 	struct zen5rt_session *s;
 	struct layout l = { 0 };
+	enum z5_kv_type type;
 	int ret;
 
 	zen5rt_session_params_init(&p);
@@ -193,6 +201,9 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 	if (p.n_ctx > 1u << 30 || p.n_ubatch > 1u << 20)
 		return z5_fail(err, -EINVAL, "n_ctx %u, n_ubatch %u: at most 2^30 and 2^20",
 			       p.n_ctx, p.n_ubatch);
+	ret = z5_kv_type_of(p.kv_type, &type, err);
+	if (ret)
+		return ret;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return z5_fail(err, -ENOMEM, "out of memory");
@@ -201,7 +212,7 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 	s->n_ubatch = p.n_ubatch ? p.n_ubatch : 512;
 	if (s->n_ubatch > s->n_ctx)
 		s->n_ubatch = s->n_ctx;
-	ret = z5_kv_init(&s->kv, m->h.n_layer, m->h.n_head_kv, m->h.hd_k, m->h.hd_v, s->n_ctx, err);
+	ret = z5_kv_init(&s->kv, type, m->h.n_layer, m->h.n_head_kv, m->h.hd_k, m->h.hd_v, s->n_ctx, err);
 	if (ret)
 		goto err_free;
 	s->threads = calloc(z5_pool_n(m->rt->pool), sizeof(*s->threads));
@@ -244,6 +255,11 @@ void zen5rt_session_free(struct zen5rt_session *s)
 uint32_t zen5rt_session_n_ctx(const struct zen5rt_session *s)
 {
 	return s->n_ctx;
+}
+
+const char *zen5rt_session_kv_type(const struct zen5rt_session *s)
+{
+	return z5_kv_type_name(s->kv.type);
 }
 
 uint32_t zen5rt_session_pos(const struct zen5rt_session *s)

@@ -71,6 +71,7 @@ struct z5_private {
 	struct z5_moe_private moe;
 	uint32_t *n_kv, *from;
 	float *state, *sinks;
+	struct z5_attn_block *blocks;	/* of ATTN_QUERIES, where the cache is quantized */
 	struct z5_acts head;	/* Z5_MLA_TOKENS inputs of one head's k_b or v_b */
 	struct z5_budget budget;
 };

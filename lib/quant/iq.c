@@ -9,9 +9,9 @@
  * types: some are tried for each unit alone, then the block's scale and the units' factors are improved in turns.
  */
 #include "fit.h"
-#include "half.h"
 #include "quant.h"
 
+#include <kernels/half.h>
 #include <kernels/iq.h>
 #include <pthread.h>
 #include <string.h>

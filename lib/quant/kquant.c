@@ -5,9 +5,9 @@
  * are improved in turns: integers near the ideal by trying, the block's scale by least squares.
  */
 #include "fit.h"
-#include "half.h"
 #include "quant.h"
 
+#include <kernels/half.h>
 #include <kernels/iq.h>
 #include <string.h>
 

@@ -4,9 +4,9 @@
  * ggml's block structures). Scales are rounded to halves before the values are rounded with them.
  */
 #include "fit.h"
-#include "half.h"
 #include "quant.h"
 
+#include <kernels/half.h>
 #include <string.h>
 
 void z5_quant_f32(uint8_t *dst, const float *x, const float *w, size_t k)

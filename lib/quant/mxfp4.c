@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* MXFP4: 32 values of 4 bits (1 sign, 2 exponent, 1 mantissa) and a power of two (OCP Microscaling Formats 1.0). */
 #include "fit.h"
-#include "half.h"
 #include "quant.h"
 
+#include <kernels/half.h>
 #include <string.h>
 
 static const float fp4[8] = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6 };

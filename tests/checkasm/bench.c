@@ -120,14 +120,19 @@ static void bench_ops(const struct z5_kernels *k, uint8_t *w)
 	       MATRIX / s * 1e-9);
 }
 
-static void bench_attn(const struct z5_kernels *k, size_t hd, unsigned int n_q, uint8_t *mem)
+static void bench_attn(const struct z5_kernels *k, enum z5_kv_type type, size_t hd, unsigned int n_q, uint8_t *mem)
 {
-	enum { N_KV = 1024 };
-	float *f = (float *)mem, q_mem[4 * 128], out_mem[4 * 128], state[8], *out[4];
-	const float *q[4];
-	uint32_t n_kv[4] = { N_KV, N_KV, N_KV, N_KV };
-	struct z5_attn a = { .k = f,
-			     .v = f + N_KV * hd,
+	enum { N_KV = 1024, MOST_Q = 8 };
+	static const char *const names[Z5_N_KV_TYPES] = { "f32", "f16", "bf16", "q8_0" };
+	static float key[128], value[128], q_mem[MOST_Q * 128], out_mem[MOST_Q * 128], state[2 * MOST_Q];
+	static struct z5_attn_block blocks[MOST_Q * 4];
+	const size_t n_k = N_KV / 16 * z5_kv_k_group(type, hd), n_v = N_KV / 16 * z5_kv_v_group(type, hd);
+	float *out[MOST_Q];
+	const float *q[MOST_Q];
+	uint32_t n_kv[MOST_Q];
+	struct z5_attn a = { .type = type,
+			     .k = mem,
+			     .v = mem + n_k,
 			     .hd_k = hd,
 			     .hd_v = hd,
 			     .scale = 1.0f / sqrtf((float)hd),
@@ -135,19 +140,24 @@ static void bench_attn(const struct z5_kernels *k, size_t hd, unsigned int n_q, 
 			     .q = q,
 			     .n_kv = n_kv,
 			     .out = out,
-			     .state = state };
+			     .state = state,
+			     .blocks = blocks };
 	double s;
 
-	fill_floats(f, 2 * N_KV * hd, SHAPE_NORMAL);
-	fill_floats(q_mem, 4 * 128, SHAPE_NORMAL);
+	for (size_t i = 0; i < N_KV; i++) {
+		fill_floats(key, hd, SHAPE_NORMAL);
+		fill_floats(value, hd, SHAPE_NORMAL);
+		z5_kv_store(type, mem, mem + n_k, i, key, hd, value, hd, hd, k->quant[Z5_ACT_Q8_32]);
+	}
+	fill_floats(q_mem, MOST_Q * 128, SHAPE_NORMAL);
 	for (unsigned int i = 0; i < n_q; i++) {
 		q[i] = q_mem + i * hd;
 		out[i] = out_mem + i * hd;
+		n_kv[i] = N_KV;
 	}
 	s = TIME(for (int i = 0; i < 10; i++) k->attn(&a)) / 10;
-	printf("%-12s attn           hd %3zu n_q %u n_kv %d %8.2f us %8.2f GB/s of KV %8.2f "
-	       "GFLOPS\n",
-	       k->level, hd, n_q, N_KV, s * 1e6, (double)(2 * N_KV * hd * sizeof(float)) / s * 1e-9,
+	printf("%-12s attn %-4s      hd %3zu n_q %u n_kv %d %8.2f us %8.2f GB/s of KV %8.2f GFLOPS\n", k->level,
+	       names[type], hd, n_q, N_KV, s * 1e6, (double)(n_k + n_v) / s * 1e-9,
 	       4.0 * N_KV * (double)(hd * n_q) / s * 1e-9);
 }
 
@@ -164,10 +174,11 @@ int bench(int level)
 		for (int t = 0; t < Z5_N_TYPES; t++)
 			bench_matmul(&k, (enum z5_type)t, w);
 		bench_ops(&k, w);
-		for (unsigned int n_q = 1; n_q <= 4; n_q *= 4) {
-			bench_attn(&k, 64, n_q, w);
-			bench_attn(&k, 128, n_q, w);
-		}
+		for (unsigned int n_q = 1; n_q <= 8; n_q *= 2)
+			for (unsigned int t = 0; t < Z5_N_KV_TYPES; t++) {
+				bench_attn(&k, (enum z5_kv_type)t, 64, n_q, w);
+				bench_attn(&k, (enum z5_kv_type)t, 128, n_q, w);
+			}
 	}
 	return 0;
 }

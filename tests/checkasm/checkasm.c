@@ -298,6 +298,7 @@ int main(int argc, char **argv)
 			continue;
 		check_matmul(&l);
 		check_ops(&l);
+		check_kv(&l);
 		check_attn(&l);
 	}
 	return done();

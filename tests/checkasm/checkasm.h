@@ -30,7 +30,7 @@ bool own_kernel(const struct level *l, bool own, const char *fmt, ...);
 
 /* ---- memory with a page that faults on both sides ---- */
 
-enum slot { SLOT_W, SLOT_X, SLOT_Y, SLOT_Z, SLOT_AUX, SLOT_AUX2, N_SLOTS };
+enum slot { SLOT_W, SLOT_X, SLOT_Y, SLOT_Z, SLOT_AUX, SLOT_AUX2, SLOT_AUX3, N_SLOTS };
 
 #define SLOT_BYTES ((size_t)4 << 20)
 
@@ -92,6 +92,7 @@ void check_exp(void);
 void check_matmul(const struct level *l);
 void check_ops(const struct level *l);
 void check_attn(const struct level *l);
+void check_kv(const struct level *l);
 int bench(int level);
 
 /* One token's activation of width k from plain floats or of an extreme form; see matmul.c. */

@@ -122,6 +122,18 @@ static inline __m512i z5_cvtepu8_epi32(__m128i a)
 }
 #define _mm512_cvtepu8_epi32(a) z5_cvtepu8_epi32(a)
 
+static inline __m512i z5_cvtepi8_epi32(__m128i a)
+{
+	union z5_lanes r;
+	int8_t b[16];
+
+	memcpy(b, &a, sizeof(b));
+	for (int i = 0; i < 16; i++)
+		r.i[i] = b[i];
+	return r.v;
+}
+#define _mm512_cvtepi8_epi32(a) z5_cvtepi8_epi32(a)
+
 static inline __m512i z5_cvtepu8_epi16(__m256i a)
 {
 	union z5_lanes r;

@@ -147,6 +147,7 @@ static void fuzz_eval(struct zen5rt_model *m)
 	zen5rt_session_params_init(&p);
 	p.n_ctx = 8;
 	p.n_ubatch = 2;
+	p.kv_type = zen5rt_kv_type(n_vocab % 4);
 	rc = zen5rt_session_new(m, &p, &s, &err);
 	if (rc) {
 		fuzz_check_error(rc, &err);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Quantizers: shaped rows to blocks and back through the kernels' own readers, errors, weights; importance matrices. */
 #include <errno.h>
+#include <kernels/half.h>
 #include <kernels/kernels.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 #include <xmmintrin.h>
 
 #include "gguf_writer.h"
-#include "quant/half.h"
 #include "quant/imatrix.h"
 #include "quant/quant.h"
 #include "tests/tap.h"

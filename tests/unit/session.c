@@ -229,6 +229,54 @@ static void test_all(struct zen5rt_model *m)
 	free(one);
 }
 
+/* Every type of KV cache: its size, one answer of its own, and what has no such field or an unknown name in it. */
+static void test_kv_types(struct zen5rt_model *m)
+{
+	struct zen5rt_region_info kv, f32 = { 0 };
+	struct zen5rt_session_params sp;
+	struct zen5rt_model_info info;
+	struct zen5rt_session *s = NULL;
+	struct zen5rt_error err = { "" };
+	float *logits[8] = { NULL };
+	unsigned int n = 0;
+	int32_t ids[70];
+
+	zen5rt_model_info(m, &info);
+	for (int i = 0; i < 70; i++)
+		ids[i] = 3 + (i * 37) % 250;
+	zen5rt_session_params_init(&sp);
+	sp.n_ctx = 100;
+	for (; zen5rt_kv_type(n); n++) {
+		sp.kv_type = zen5rt_kv_type(n);
+		if (!ok(!zen5rt_session_new(m, &sp, &s, &err), "KV cache in %s %s", sp.kv_type, err.message))
+			return;
+		ok(!strcmp(zen5rt_session_kv_type(s), sp.kv_type), "the session says so");
+		zen5rt_session_region(s, 0, &kv);
+		f32 = n ? f32 : kv;
+		ok(n ? kv.asked < f32.asked && kv.asked * 4 > f32.asked : !strcmp(sp.kv_type, "f32"), "%llu bytes",
+		   (unsigned long long)kv.asked);
+		zen5rt_eval(s, ids, 70, &err);
+		logits[n] = copy_logits(s, info.n_vocab);
+		zen5rt_session_rewind(s, 0);
+		for (int i = 0; i < 70; i++)
+			zen5rt_eval(s, ids + i, 1, &err);
+		ok(!memcmp(zen5rt_logits(s), logits[n], info.n_vocab * sizeof(float)), "one by one: the same bytes");
+		for (unsigned int i = 0; i < n; i++)
+			ok(memcmp(logits[i], logits[n], info.n_vocab * sizeof(float)) != 0, "not those of %s",
+			   zen5rt_kv_type(i));
+		zen5rt_session_free(s);
+	}
+	sp.kv_type = "q3";
+	ok(n == 4 && zen5rt_session_new(m, &sp, &s, &err) == -EINVAL && strstr(err.message, "q3") &&
+	   strstr(err.message, "q8_0"), "an unknown type: %s", err.message);
+	sp.size = offsetof(struct zen5rt_session_params, kv_type);
+	ok(!zen5rt_session_new(m, &sp, &s, &err) && !strcmp(zen5rt_session_kv_type(s), "f32"),
+	   "who does not know of types gets f32");
+	zen5rt_session_free(s);
+	for (unsigned int i = 0; i < n; i++)
+		free(logits[i]);
+}
+
 static void test_many(struct zen5rt_model *m, struct progress *pr)
 {
 	struct zen5rt_session *a, *b;
@@ -280,6 +328,7 @@ int main(void)
 	ok(pr.loads > 0 && pr.done <= pr.total && pr.total > 1000000, "and told of its progress");
 	test_eval(m, &pr);
 	test_all(m);
+	test_kv_types(m);
 	test_many(m, &pr);
 	zen5rt_model_free(m);
 	zen5rt_close(rt);

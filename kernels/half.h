@@ -3,7 +3,7 @@
 #ifndef Z5_HALF_H
 #define Z5_HALF_H
 
-#include <kernels/scalar.h>
+#include "scalar.h"
 
 static inline uint16_t z5_to_f16(float f)
 {
