@@ -93,6 +93,10 @@ if ($tg->{level} ne 'scalar') {
 	ok(near($pp->{peak_share}, $pp->{tok_s_median} * $seconds),
 		'and the share of it, floats by themselves');
 }
+($rc, $out) = sh("$bench $model -p 0 -n 2 -r 1 --kv-type f16,q8_0 -o json");
+my ($half, $eighth) = @{decode_json($out)->{rows}};
+is("$half->{kv_type} $eighth->{kv_type}", 'f16 q8_0', 'types of the cache');
+cmp_ok($half->{token_bytes}, '>', $eighth->{token_bytes}, 'and their bytes');
 ($rc, $out) = sh("$bench $model -p 8 -n 0 -r 1 --level scalar -o json");
 $j = decode_json($out);
 is("$j->{rows}[0]{level} " . (0 + $j->{rows}[0]{int8_peak}), 'scalar 0', 'a level without vectors has no peak');

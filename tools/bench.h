@@ -43,7 +43,7 @@ struct bench_row {
 	const struct bench_peer *peer;
 	struct bench_test test;
 	uint32_t threads, ubatch;
-	const char *level, *backend, *pages;	/* pages as asked, "" */
+	const char *level, *backend, *pages, *kv_type;	/* pages as asked, "" */
 	struct bench_samples rate;	/* tokens a second, a repetition each */
 	/* of zen5-bench alone; 0 where they say nothing */
 	double bytes;			/* read by one decoded token: weights and the KV cache at mid-test */

@@ -53,7 +53,7 @@ static const char *base(const char *path)
 /* The same test of the same model by the same engine; where the file lay does not matter. */
 static bool same(const json_t *a, const json_t *b)
 {
-	static const char *const words[] = { "engine", "test", "pages_asked" };
+	static const char *const words[] = { "engine", "test", "pages_asked", "kv_type" };
 	static const char *const numbers[] = { "threads", "ubatch" };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)

@@ -95,6 +95,7 @@ static json_t *row_json(const struct bench_row *r)
 	set(o, "threads", json_integer(r->threads));
 	set(o, "ubatch", json_integer(r->ubatch));
 	set(o, "pages_asked", json_string(*r->pages ? r->pages : "1g"));
+	set(o, "kv_type", json_string(r->peer ? "" : r->kv_type));
 	set(o, "tok_s_mean", number(s.mean));
 	set(o, "tok_s_sd", number(s.sd));
 	set(o, "tok_s_median", number(s.median));
@@ -201,10 +202,10 @@ static void print_md(const struct bench_report *r, FILE *f)
 		while (before > r->row && before->peer)
 			before--;
 		if (w->peer || (before && before->model == w->model && before->threads == w->threads &&
-				before->ubatch == w->ubatch && before->pages == w->pages))
+				before->ubatch == w->ubatch && before->pages == w->pages && before->kv_type == w->kv_type))
 			continue;
-		fprintf(f, "%s, %u threads, chunks of %u: %s, pages of %s (%.0f %%); loaded in %.2f s", w->model,
-			w->threads, w->ubatch, w->backend, human_bytes(got, sizeof(got), (double)w->page),
+		fprintf(f, "%s, %u threads, chunks of %u, KV %s: %s, pages of %s (%.0f %%); loaded in %.2f s", w->model,
+			w->threads, w->ubatch, w->kv_type, w->backend, human_bytes(got, sizeof(got), (double)w->page),
 			100 * share((double)w->page_bytes, (double)w->region_bytes), w->load_s);
 		if (isfinite(w->cold_load_s))
 			fprintf(f, ", from the disk in %.2f s", w->cold_load_s);
@@ -233,7 +234,7 @@ static void print_json(const struct bench_report *r, FILE *f)
 /* A row with the machine's fields in it and, of the lists, none: for formats that have one level. */
 static json_t *flat(const struct bench_report *r, size_t i)
 {
-	static const struct bench_row none = { .model = "", .level = "", .backend = "", .pages = "" };
+	static const struct bench_row none = { .model = "", .level = "", .backend = "", .pages = "", .kv_type = "" };
 	json_t *o = row_json(&none), *row = row_json(&r->row[i]);
 
 	/* the same columns in every row, in one order */

@@ -16,6 +16,7 @@ const char *argp_program_version = "zen5-bench " Z5_VERSION;
 
 enum {
 	OPT_PG = 256, OPT_PAGES, OPT_PEER, OPT_COLD, OPT_NO_WARMUP, OPT_NO_PIN, OPT_LEVEL, OPT_REQUIRE_ZEN5, OPT_JSON,
+	OPT_KV_TYPE,
 };
 
 static const struct argp_option options[] = {
@@ -31,6 +32,7 @@ static const struct argp_option options[] = {
 	{ "threads", 't', "LIST", 0, "Threads (default: one a physical core)", 2 },
 	{ "ubatch", 'b', "LIST", 0, "Tokens a prefill chunk (default 512)", 2 },
 	{ "pages", OPT_PAGES, "LIST", 0, "The largest pages to try for weights: 1g (default), 2m, 4k", 2 },
+	{ "kv-type", OPT_KV_TYPE, "LIST", 0, "How keys and values are kept: f32 (default), f16, bf16, q8_0", 2 },
 	{ "level", OPT_LEVEL, "NAME", 0, "scalar, avx2 or avx512vnni (default: the best of this CPU)", 2 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 2 },
 	{ "cold", OPT_COLD, NULL, 0, "Load each model from the disk first, with nothing of it in memory", 2 },
@@ -58,8 +60,8 @@ struct args {
 	struct bench_test pg[MAX_TESTS], test[MAX_TESTS];
 	size_t n_pg, n_tests;
 	struct numbers prompt, gen, depth, threads, ubatch;
-	const char *pages[4], *level;
-	size_t n_pages;
+	const char *pages[4], *kv_type[4], *level;
+	size_t n_pages, n_kv_types;
 	enum bench_format format;
 	long long reps;
 	bool cold, no_warmup, no_pin, require_zen5;
@@ -122,6 +124,23 @@ static void parse_pages(struct args *a, const char *arg, struct argp_state *stat
 		argp_error(state, "--pages %s: a list of 1g, 2m, 4k", arg);
 }
 
+static void parse_kv_types(struct args *a, const char *arg)
+{
+	char *copy = strdup(arg), *save = NULL, *word;
+
+	if (!copy)
+		die("out of memory");
+	a->n_kv_types = 0;
+	for (word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		if (a->n_kv_types == 4)
+			die("--kv-type %s: more than four", arg);
+		a->kv_type[a->n_kv_types++] = arg_kv_type("--kv-type", word);
+	}
+	free(copy);
+	if (!a->n_kv_types)
+		die("--kv-type: no type");
+}
+
 static void parse_pg(struct args *a, const char *arg)
 {
 	struct numbers l = { 0 };
@@ -179,6 +198,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'm': add_model(a, arg); break;
 	case OPT_PG: parse_pg(a, arg); break;
 	case OPT_PAGES: parse_pages(a, arg, state); break;
+	case OPT_KV_TYPE: parse_kv_types(a, arg); break;
 	case OPT_LEVEL: a->level = arg; break;
 	case OPT_PEER:
 		if (a->n_peers == MAX_PEERS)
@@ -224,7 +244,7 @@ static const struct argp argp = {
 
 struct setting {
 	const struct args *a;
-	const char *model, *pages;
+	const char *model, *pages, *kv_type;
 	uint32_t threads, ubatch;
 	struct zen5rt *rt;
 	struct zen5rt_model *m;
@@ -435,6 +455,7 @@ static void fill_rows(struct setting *s)
 		r->ubatch = s->ubatch;
 		r->cold_load_s = NAN;
 		r->pages = s->pages ? s->pages : "";
+		r->kv_type = zen5rt_session_kv_type(s->session[i / per]);
 		r->level = r->peer ? "" : zen5rt_level(s->rt);
 		r->backend = r->peer ? "" : region.backend;
 		if (r->peer)
@@ -518,6 +539,7 @@ static void run_setting(struct setting *s, struct watch *w)
 		zen5rt_session_params_init(&sp);
 		sp.n_ctx = t->depth + t->pp + t->tg;
 		sp.n_ubatch = s->ubatch;
+		sp.kv_type = s->kv_type;
 		check(zen5rt_session_new(s->m, &sp, &s->session[i], &err), &err);
 	}
 	fill_rows(s);
@@ -556,7 +578,7 @@ static void run_setting(struct setting *s, struct watch *w)
 static void bench(const struct args *a)
 {
 	const size_t per = a->n_tests * (1 + a->n_peers);
-	const size_t n = a->n_models * a->threads.n * a->ubatch.n * a->n_pages;
+	const size_t n = a->n_models * a->threads.n * a->ubatch.n * a->n_pages * a->n_kv_types;
 	struct bench_report r = { .n = n * per, .reps = (uint32_t)a->reps };
 	struct watch w = { 0 };
 
@@ -568,6 +590,8 @@ static void bench(const struct args *a)
 		struct setting s = { .a = a, .row = r.row + i * per };
 		size_t k = i;
 
+		s.kv_type = a->kv_type[k % a->n_kv_types];
+		k /= a->n_kv_types;
 		s.pages = a->pages[k % a->n_pages];
 		k /= a->n_pages;
 		s.ubatch = a->ubatch.v[k % a->ubatch.n];
@@ -598,7 +622,7 @@ static int compare(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct args a = { .reps = 5, .n_pages = 1 };
+	struct args a = { .reps = 5, .n_pages = 1, .n_kv_types = 1 };
 
 	if (argc > 1 && !strcmp(argv[1], "compare"))
 		return compare(argc, argv);
