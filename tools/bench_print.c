@@ -202,7 +202,8 @@ static void print_md(const struct bench_report *r, FILE *f)
 		while (before > r->row && before->peer)
 			before--;
 		if (w->peer || (before && before->model == w->model && before->threads == w->threads &&
-				before->ubatch == w->ubatch && before->pages == w->pages && before->kv_type == w->kv_type))
+				before->ubatch == w->ubatch && before->pages == w->pages &&
+				before->kv_type == w->kv_type))
 			continue;
 		fprintf(f, "%s, %u threads, chunks of %u, KV %s: %s, pages of %s (%.0f %%); loaded in %.2f s", w->model,
 			w->threads, w->ubatch, w->kv_type, w->backend, human_bytes(got, sizeof(got), (double)w->page),
