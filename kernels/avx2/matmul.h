@@ -23,7 +23,7 @@
 /* Tokens that share one look at the weights: 8 sums of 16 bits in registers. */
 #define TILE 4
 
-/* Bytes ahead of the loads of one token: a page, where the prefetch of the hardware stops. */
+/* Bytes ahead of the loads of few tokens: a page, where the prefetch of the hardware stops. */
 #define AHEAD 4096
 
 /* 16 rows; of int32, of int16 pairs or of floats. */

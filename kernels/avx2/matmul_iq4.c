@@ -61,7 +61,7 @@ AVX2_INLINE void tile_iq4_nl(const int nt, struct sums *acc, const uint8_t *w, s
 	for (size_t b = 0; b < k / 32; b++, w += 256, dw += 32) {
 		struct rows isum[TILE];
 
-		if (nt == 1)
+		if (nt <= 2)
 			ahead(w, 4);
 		for (int t = 0; t < nt; t++)
 			isum[t] = both(_mm256_setzero_si256());
@@ -94,7 +94,7 @@ AVX2_INLINE void tile_mxfp4(const int nt, struct sums *acc, const uint8_t *w, si
 	for (size_t b = 0; b < k / 32; b++, w += 256, e += 16) {
 		struct rows sum[TILE];
 
-		if (nt == 1)
+		if (nt <= 2)
 			ahead(w, 4);
 		for (int t = 0; t < nt; t++)
 			sum[t] = both(_mm256_setzero_si256());
@@ -144,7 +144,7 @@ AVX2_INLINE void tile_iq4_xs(const int nt, struct sums *acc, const uint8_t *w, s
 			struct rows scale = { scale_iq4_xs(low, high, s),
 					      scale_iq4_xs(low + 32, high + 16, s) };
 
-			if (nt == 1)
+			if (nt <= 2)
 				ahead(w + 256 * s, s < 7 ? 4 : 6);
 			add_iq4(nt, isum, w + 256 * s, scale, x + 256 * b + 32 * s, x_stride);
 		}

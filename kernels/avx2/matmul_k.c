@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Products with K-quants: blocks of 256 columns, integer scales for sub-blocks of 16 or 32. */
-#include "matmul.h"
+#include "panel.h"
 
 /* Scales of two neighbouring sub-blocks of each row, as a pair of 16 bits. */
 AVX2_INLINE struct rows pairs_i8(const uint8_t *p)
@@ -113,8 +113,7 @@ AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size
 			isum[t] = both(_mm256_setzero_si256());
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) {
-			if (nt == 1)
-				ahead(w + lines / 4 * 64 * i, lines / 4);
+			ahead(w + lines / 4 * 64 * i, lines / 4);
 			for (int j0 = 0; j0 < 8; j0 += step) {
 				for (int t = 0; t < nt; t++)
 					sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
@@ -244,8 +243,7 @@ AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size
 		for (int i = 0; i < 4; i++) {
 			const uint8_t *sc = w + scales + 64 * i;
 
-			if (nt == 1)
-				ahead(w + i * (three ? 7 : 5) * 64, three ? 7 : 5 + (i == 3));
+			ahead(w + i * (three ? 7 : 5) * 64, three ? 7 : 5 + (i == 3));
 			for (int odd = 0; odd < 2; odd++) {
 				const int8_t *q = (const int8_t *)x + 256 * b + 64 * i;
 
@@ -336,8 +334,7 @@ AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, siz
 			isum[t] = less_bias(both(_mm256_setzero_si256()),
 					    scales_by_sums(w + 48 * 64, x + (size_t)t * x_stride, k, b, 0), 5);
 		for (int h = 0; h < 2; h++) {
-			if (nt == 1)
-				ahead(w + 26 * 64 * h, 26);
+			ahead(w + 26 * 64 * h, 26);
 			half_q6_k(nt, isum, w, h, x + 256 * b, x_stride);
 		}
 		for (int t = 0; t < nt; t++) {
@@ -348,8 +345,113 @@ AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, siz
 	}
 }
 
-MATMUL(Z5_Q2_K, q2_k)
-MATMUL(Z5_Q3_K, q3_k)
-MATMUL(Z5_Q4_K, q4_k)
-MATMUL(Z5_Q5_K, q5_k)
-MATMUL(Z5_Q6_K, q6_k)
+/* ---- panels ---- */
+
+AVX2_INLINE void panel_k32(struct panel *p, const uint8_t *w, size_t column, const int with_fifth)
+{
+	const size_t lines = with_fifth ? 44 : 36;
+
+	w += column / 256 * lines * 64;
+	scales_q4_k(w + (lines - 4) * 64, p->scale, p->min);
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		for (int j = 0; j < 8; j++) {
+			struct rows v = line(w + (8 * i + j) * 64);
+			struct rows *low = &p->line[16 * i + j], *high = low + 8;
+
+			if (with_fifth) {
+				five(v, line(w + (32 + j) * 64), i, low, high);
+			} else {
+				*low = masked(v, 0, 15);
+				*high = masked(v, 4, 15);
+			}
+		}
+	}
+	p->d[0] = halves(w + (lines - 1) * 64);
+	p->dm[0] = halves(w + (lines - 1) * 64 + 32);
+}
+
+static void panel_q4_k(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns)
+{
+	(void)k, (void)columns;
+	panel_k32(p, w, column, 0);
+}
+
+static void panel_q5_k(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns)
+{
+	(void)k, (void)columns;
+	panel_k32(p, w, column, 1);
+}
+
+AVX2_INLINE void panel_k16(struct panel *p, const uint8_t *w, size_t k, size_t column, const int three)
+{
+	const size_t size = (three ? 28 : 21) * 64;
+	const uint8_t *d = three ? w + k / 256 * size + column / 8 : w + column / 256 * size + 20 * 64;
+	const uint8_t *scales;
+
+	w += column / 256 * size;
+	scales = w + (three ? 24 : 16) * 64;
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		for (int j = 0; j < 8; j++) {
+			struct rows *one = &p->line[16 * i + j], four;
+
+			weights_k16(w, i / 2, j, i % 2, three, one, &four);
+			one[8] = down16(four, 2);
+		}
+	}
+	for (int i = 0; i < 8; i++) {
+		p->scale[2 * i] = scales_k16(scales + 32 * i, 0, three);
+		p->scale[2 * i + 1] = scales_k16(scales + 32 * i, 1, three);
+		if (!three)
+			p->min[i] = down16(pairs_u8(scales + 32 * i), 4);
+	}
+	p->d[0] = halves(d);
+	if (!three)
+		p->dm[0] = halves(d + 32);
+}
+
+static void panel_q2_k(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns)
+{
+	(void)columns;
+	panel_k16(p, w, k, column, 0);
+}
+
+static void panel_q3_k(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns)
+{
+	(void)columns;
+	panel_k16(p, w, k, column, 1);
+}
+
+static void panel_q6_k(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns)
+{
+	const uint8_t *d = w + k / 256 * 52 * 64 + column / 8;
+
+	(void)columns;
+	w += column / 256 * 52 * 64;
+	for (int h = 0; h < 2; h++) {
+		for (int j = 0; j < 16; j++) {
+			struct rows *low = &p->line[32 * h + j];
+
+			six(line(w + (16 * h + j) * 64), line(w + (32 + 8 * h + j % 8) * 64), j / 8, low, low + 16);
+		}
+	}
+	for (int i = 0; i < 8; i++) {
+		struct rows pair = pairs_i8(w + 48 * 64 + 32 * i);
+
+		p->scale[2 * i] = twice(pair, 0);
+		p->scale[2 * i + 1] = twice(pair, 1);
+	}
+	p->d[0] = halves(d);
+}
+
+MEET(meet_k16_min, panel_256, 4, 4, 8)
+MEET(meet_k16, panel_256, 4, 4, 0)
+MEET(meet_k32, panel_256, 8, 8, 4)
+MEET(meet_k32_five, panel_256, 8, 4, 4)
+
+MATMUL_PANELS(Z5_Q2_K, q2_k, meet_k16_min, 0)
+MATMUL_PANELS(Z5_Q3_K, q3_k, meet_k16, 2)
+MATMUL_PANELS(Z5_Q4_K, q4_k, meet_k32, 0)
+MATMUL_PANELS(Z5_Q5_K, q5_k, meet_k32_five, 0)
+MATMUL_PANELS(Z5_Q6_K, q6_k, meet_k16, 5)

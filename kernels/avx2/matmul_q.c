@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Products with blocks of 32 columns. nt is a constant wherever tiles are inlined. */
-#include "matmul.h"
+#include "panel.h"
 
 /* What block b adds to a token's sums: its weights are stored + bias, or, with bias 0, have minima at dw + 32. */
 AVX2_INLINE void block32(struct sums *acc, const uint8_t *dw, const uint8_t *x, size_t k, size_t b,
@@ -26,7 +26,7 @@ AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, siz
 	for (size_t b = 0; b < k / 32; b++, w += 512, dw += 32) {
 		struct rows isum[TILE];
 
-		if (nt == 1)
+		if (nt <= 2)
 			ahead(w, 8);
 		for (int t = 0; t < nt; t++)
 			isum[t] = both(_mm256_setzero_si256());
@@ -67,10 +67,11 @@ AVX2_INLINE void tile_four(const int nt, struct sums *acc, const uint8_t *w, siz
 	for (size_t b = 0; b < k / 32; b++, w += size, dw += min ? size : 32) {
 		struct rows sum[TILE];
 
-		if (nt == 1)
+		if (nt <= 2)
 			ahead(w, (int)(size / 64));
 		for (int t = 0; t < nt; t++)
 			sum[t] = both(_mm256_setzero_si256());
+#pragma GCC unroll 4
 		for (int j = 0; j < 4; j++) {
 			struct rows v = line(w + 64 * j);
 			struct rows low = masked(v, 0, 15), high = masked(v, 4, 15);
@@ -79,7 +80,7 @@ AVX2_INLINE void tile_four(const int nt, struct sums *acc, const uint8_t *w, siz
 				const int8_t *q =
 					(const int8_t *)x + (size_t)t * x_stride + 32 * b + 4 * j;
 
-				sum[t] = add16(sum[t], pairs(low, q));
+				sum[t] = j ? add16(sum[t], pairs(low, q)) : in_order(pairs(low, q));
 				sum[t] = add16(sum[t], pairs(high, q + 16));
 			}
 		}
@@ -111,8 +112,7 @@ AVX2_INLINE void tile_five(const int nt, struct sums *acc, const uint8_t *w, siz
 	for (size_t b = 0; b < k / 32; b++, w += size, dw += min ? size : 32) {
 		struct rows sum[2][TILE], fifth = line(w + 256);
 
-		if (nt == 1)
-			ahead(w, (int)(size / 64));
+		ahead(w, (int)(size / 64));
 		for (int t = 0; t < nt; t++)
 			sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
 		for (int j = 0; j < 4; j++) {
@@ -145,8 +145,40 @@ AVX2_INLINE void tile_q5_1(const int nt, struct sums *acc, const uint8_t *w, siz
 	tile_five(nt, acc, w, k, x, x_stride, 1);
 }
 
+/* ---- panels ---- */
+
+AVX2_INLINE void panel_five(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns, const int min)
+{
+	const size_t size = min ? 384 : 320;
+	const uint8_t *dw = w + k * 10 + column;
+
+	w += column / 32 * size;
+	for (size_t b = 0; b < columns / 32; b++, w += size) {
+#pragma GCC unroll 4
+		for (int j = 0; j < 4; j++)
+			five(line(w + 64 * j), line(w + 256), j, &p->line[8 * b + (size_t)j],
+			     &p->line[8 * b + (size_t)j + 4]);
+		p->d[b] = halves(min ? w + 320 : dw + 32 * b);
+		if (min)
+			p->dm[b] = halves(w + 320 + 32);
+	}
+}
+
+static void panel_q5_0(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns)
+{
+	panel_five(p, w, k, column, columns, 0);
+}
+
+static void panel_q5_1(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns)
+{
+	panel_five(p, w, k, column, columns, 1);
+}
+
+MEET(meet_five, panel_32, 4)
+MEET(meet_five_min, panel_32, -1)
+
 MATMUL(Z5_Q8_0, q8_0)
 MATMUL(Z5_Q4_0, q4_0)
 MATMUL(Z5_Q4_1, q4_1)
-MATMUL(Z5_Q5_0, q5_0)
-MATMUL(Z5_Q5_1, q5_1)
+MATMUL_PANELS(Z5_Q5_0, q5_0, meet_five, 0)
+MATMUL_PANELS(Z5_Q5_1, q5_1, meet_five_min, 0)

@@ -13,7 +13,7 @@
 #define MATRIX		((size_t)32 << 20)
 #define WIDTH		4096
 #define PREFILL		128
-#define PREFILL_TIME	0.05
+#define BATCH_TIME	0.03
 
 /* Time that this thread ran: what else the machine does is not the kernel's. */
 static double now(void)
@@ -61,15 +61,17 @@ static void *memory(size_t n)
 	return p;
 }
 
+static const size_t batches[] = { 2, 4, 8, 16, PREFILL };
+
 static void bench_matmul(const struct z5_kernels *k, enum z5_type t, uint8_t *w)
 {
 	const struct z5_type_ops *ops = &z5_types[t];
-	size_t gb = ops->group_bytes(WIDTH), groups = MATRIX / gb, part,
+	size_t gb = ops->group_bytes(WIDTH), groups = MATRIX / gb,
 	       act = z5_act_bytes(ops->act, WIDTH);
 	size_t row = WIDTH / ops->block * ops->bytes;
 	uint8_t *x = memory(PREFILL * act), *src = malloc(Z5_GROUP * row);
 	float *y = memory(PREFILL * groups * Z5_GROUP * sizeof(float));
-	double one, many, start;
+	double one;
 
 	fill_weights(src, t, Z5_GROUP, WIDTH, WEIGHT_SANE);
 	ops->pack(w, src, Z5_GROUP, WIDTH);
@@ -80,14 +82,19 @@ static void bench_matmul(const struct z5_kernels *k, enum z5_type t, uint8_t *w)
 		fill_act(k, x + i * act, ops->act, WIDTH, ACT_QUANT);
 
 	one = TIME(k->matmul[t](y, groups * Z5_GROUP, w, WIDTH, 0, groups, x, act, 1));
-	start = now();
-	k->matmul[t](y, groups * Z5_GROUP, w, WIDTH, 0, 4, x, act, PREFILL);
-	part = (size_t)(PREFILL_TIME / (now() - start) * 4);
-	part = part < 1 ? 1 : part > groups ? groups : part;
-	many = TIME(k->matmul[t](y, groups * Z5_GROUP, w, WIDTH, 0, part, x, act, PREFILL));
-	printf("%-12s matmul %-5s from %-12s %8.2f GB/s at n 1 %9.1f GOPS at n %d\n", k->level,
-	       ops->name, k->matmul_level[t], (double)(groups * gb) / one * 1e-9,
-	       2.0 * (double)(part * Z5_GROUP) * WIDTH * PREFILL / many * 1e-9, PREFILL);
+	printf("%-12s matmul %-7s from %-12s %8.2f GB/s at n 1, GOPS at n", k->level, ops->name,
+	       k->matmul_level[t], (double)(groups * gb) / one * 1e-9);
+	for (size_t i = 0; i < sizeof(batches) / sizeof(*batches); i++) {
+		size_t n = batches[i], part;
+		double start = now(), many;
+
+		k->matmul[t](y, groups * Z5_GROUP, w, WIDTH, 0, 4, x, act, n);
+		part = (size_t)(BATCH_TIME / (now() - start) * 4);
+		part = part < 1 ? 1 : part > groups ? groups : part;
+		many = TIME(k->matmul[t](y, groups * Z5_GROUP, w, WIDTH, 0, part, x, act, n));
+		printf(" %zu: %.1f", n, 2.0 * (double)(part * Z5_GROUP * n) * WIDTH / many * 1e-9);
+	}
+	printf("\n");
 }
 
 static void bench_ops(const struct z5_kernels *k, uint8_t *w)
