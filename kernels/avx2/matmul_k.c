@@ -113,8 +113,7 @@ AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size
 			isum[t] = both(_mm256_setzero_si256());
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) {
-			if (nt <= 2)
-				ahead(w + lines / 4 * 64 * i, lines / 4, AHEAD_ALONE);
+			ahead(w + lines / 4 * 64 * i, lines / 4, AHEAD_ALONE);
 			for (int j0 = 0; j0 < 8; j0 += step) {
 				for (int t = 0; t < nt; t++)
 					sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
@@ -244,8 +243,7 @@ AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size
 		for (int i = 0; i < 4; i++) {
 			const uint8_t *sc = w + scales + 64 * i;
 
-			if (nt <= 2)
-				ahead(w + i * (three ? 7 : 5) * 64, three ? 7 : 5 + (i == 3), AHEAD_ALONE);
+			ahead(w + i * (three ? 7 : 5) * 64, three ? 7 : 5 + (i == 3), AHEAD_ALONE);
 			for (int odd = 0; odd < 2; odd++) {
 				const int8_t *q = (const int8_t *)x + 256 * b + 64 * i;
 
@@ -336,8 +334,7 @@ AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, siz
 			isum[t] = less_bias(both(_mm256_setzero_si256()),
 					    scales_by_sums(w + 48 * 64, x + (size_t)t * x_stride, k, b, 0), 5);
 		for (int h = 0; h < 2; h++) {
-			if (nt <= 2)
-				ahead(w + 26 * 64 * h, 26, AHEAD_ALONE);
+			ahead(w + 26 * 64 * h, 26, AHEAD_ALONE);
 			half_q6_k(nt, isum, w, h, x + 256 * b, x_stride);
 		}
 		for (int t = 0; t < nt; t++) {

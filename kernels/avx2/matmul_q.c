@@ -112,8 +112,7 @@ AVX2_INLINE void tile_five(const int nt, struct sums *acc, const uint8_t *w, siz
 	for (w += size * b; b < end; b++, w += size, dw += min ? size : 32) {
 		struct rows sum[2][TILE], fifth = line(w + 256);
 
-		if (nt <= 2)
-			ahead(w, (int)(size / 64), AHEAD_STREAM);
+		ahead(w, (int)(size / 64), AHEAD_STREAM);
 		for (int t = 0; t < nt; t++)
 			sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
 		for (int j = 0; j < 4; j++) {

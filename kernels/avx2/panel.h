@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Products of more than a few tokens, where unpacking is dear. What a tile of matmul.h does to the weights for each
- * four tokens is done once for all: a panel has 256 columns of one group as plain bytes, with its scales as products
- * take them. Four panels stay in the first-level cache (21 KiB) while the tokens pass by in fours, whose activations so
- * come from the second level once for 64 rows. In between the sums of the columns so far wait beside: rows of y are
- * often a power of two apart, where caches hold few of them.
+ * four tokens is done once for all: a panel has 256 columns of one group as plain bytes, with its scales as the
+ * products take them. Four panels stay in the first-level cache (21 KiB) while the tokens pass by in fours, whose
+ * activations so come from the second level once for 64 rows. In between the sums of the columns so far wait beside:
+ * rows of y are often a power of two apart, where caches hold few of them.
  *
  * Sums of 16 bits may wrap as long as the end fits: with signed weights that are stored + 2^m, a sum that starts with
  * -2^m times the activations of its lane ends as that of the signed ones, in bounds where that of the stored ones is
