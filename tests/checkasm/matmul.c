@@ -370,6 +370,18 @@ static void randomise(struct shape_of_case *c)
 	c->high = rnd_below(2);
 }
 
+/* n tokens with every row of `groups` groups, so many blocks wide. */
+static bool whole(const struct level *l, struct shape_of_case *c, size_t n, size_t groups, size_t blocks)
+{
+	randomise(c);
+	c->k = z5_types[c->type].block * blocks;
+	c->n = n;
+	c->groups = groups;
+	c->g0 = 0;
+	c->g1 = groups;
+	return same(l, c);
+}
+
 static bool all_same(const struct level *l, enum z5_type type)
 {
 	static const size_t float_k[] = { 1, 2, 3, 4, 7, 8, 15, 16, 17, 31,
@@ -399,31 +411,20 @@ static bool all_same(const struct level *l, enum z5_type type)
 	/* every tile and every remainder, by itself */
 	c.weights = WEIGHT_SANE;
 	c.act = ACT_QUANT;
-	for (size_t n = 0; n <= 20; n++) {
-		for (size_t groups = 1; groups <= 9; groups++) {
-			randomise(&c);
-			c.k = z5_types[type].block * (floats ? 5 : 2);
-			c.n = n;
-			c.groups = groups;
-			c.g0 = 0;
-			c.g1 = groups;
-			if (!same(l, &c))
+	for (size_t n = 0; n <= 20; n++)
+		for (size_t groups = 1; groups <= 9; groups++)
+			if (!whole(l, &c, n, groups, floats ? 5 : 2))
 				return false;
-		}
-	}
+	/* a lone token: turns of several groups, whole ones and what is left of them */
+	for (size_t groups = 3; groups <= 9; groups++)
+		for (size_t n_blocks = 3; n_blocks <= 9; n_blocks++)
+			if (!whole(l, &c, 1, groups, n_blocks))
+				return false;
 	/* the tokens of a panel, some more, and panels that are not full */
-	for (size_t n = 63; n <= 67; n++) {
-		for (size_t groups = 3; groups <= 5; groups++) {
-			randomise(&c);
-			c.k = z5_types[type].block * (floats ? 5 : z5_types[type].block == 32 ? 11 : 2);
-			c.n = n;
-			c.groups = groups;
-			c.g0 = 0;
-			c.g1 = groups;
-			if (!same(l, &c))
+	for (size_t n = 63; n <= 67; n++)
+		for (size_t groups = 3; groups <= 5; groups++)
+			if (!whole(l, &c, n, groups, floats ? 5 : z5_types[type].block == 32 ? 11 : 2))
 				return false;
-		}
-	}
 	randomise(&c);
 	c.g1 = c.g0;
 	return same(l, &c);
