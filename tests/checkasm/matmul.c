@@ -417,7 +417,7 @@ static bool all_same(const struct level *l, enum z5_type type)
 				return false;
 	/* a lone token: turns of several groups, whole ones and what is left of them */
 	for (size_t groups = 3; groups <= 9; groups++)
-		for (size_t n_blocks = 3; n_blocks <= 9; n_blocks++)
+		for (size_t n_blocks = 3; n_blocks <= 9 && n_blocks * z5_types[type].block <= LONGEST_ROW; n_blocks++)
 			if (!whole(l, &c, 1, groups, n_blocks))
 				return false;
 	/* the tokens of a panel, some more, and panels that are not full */
