@@ -23,14 +23,6 @@
 /* Tokens that share one look at the weights: 8 sums of 16 bits in registers. */
 #define TILE 4
 
-/*
- * With blocks of 32 columns a lone token takes several groups side by side, some blocks of each in turn: what it costs
- * is the stream of weights, and a core reads four streams faster than one (measured in Documentation/performance.rst).
- * Blocks of 256 cost so many instructions that one stream is fast enough, and more were slower.
- */
-#define LONE_GROUPS 4
-#define LONE_TURN 4
-
 /* 16 rows; of int32, of int16 pairs or of floats. */
 struct rows {
 	__m256i lo, hi;
@@ -146,23 +138,55 @@ AVX2_INLINE void block_less(struct sums *acc, struct sums dw, float dx, struct r
 }
 
 /*
- * Asks for what is read after this: the hardware's prefetchers stop at each 4 KiB. One of several streams needs less
- * of a lead than one that is alone.
+ * Few tokens cost the stream of weights, and a core reads several streams at once faster than one (measured in
+ * Documentation/performance.rst). So while some groups are worked on, in whatever order that is, the next ones are asked
+ * for in STREAMS parts side by side; they wait in the second-level cache.
  */
-AVX2_INLINE void ahead(const uint8_t *p, const int lines, const int bytes)
+#define STREAMS 4
+
+struct asking {
+	const uint8_t *at, *end;	/* in the first part */
+	size_t part;
+	size_t owed;			/* bytes read since the last question */
+};
+
+/* bytes at p; 0: there is nothing to ask for. */
+AVX2_INLINE struct asking asking_for(const uint8_t *p, size_t bytes)
 {
-	for (int i = 0; i < lines; i++)
-		_mm_prefetch((const char *)p + bytes + 64 * i, _MM_HINT_T0);
+	const size_t part = Z5_ALIGN64(bytes / STREAMS);
+
+	return (struct asking){ p, p + part, part, 0 };
 }
 
-#define AHEAD_STREAM 1024
-#define AHEAD_ALONE 4096
+/* So many bytes are about to be read. */
+AVX2_INLINE void ask(struct asking *a, const size_t bytes)
+{
+	for (a->owed += bytes; a->owed >= 64 * STREAMS && a->at < a->end; a->owed -= 64 * STREAMS, a->at += 64)
+		for (int i = 0; i < STREAMS; i++)
+			_mm_prefetch((const char *)a->at + i * a->part, _MM_HINT_T1);
+}
+
+/* Bytes asked for at once: shorter streams are slow to start, and two lots have to fit beside all else. */
+#define LOT (64u << 10)
+
+AVX2_INLINE size_t lot_groups(size_t gb)
+{
+	return gb < LOT ? LOT / gb : 1;
+}
+
+/* The lot that begins with group g of a matrix of gb bytes a group, of which those before g1 are to be read. */
+AVX2_INLINE struct asking asking_lot(const uint8_t *w, size_t gb, size_t g, size_t g1)
+{
+	const size_t lot = lot_groups(gb);
+
+	return g < g1 ? asking_for(w + g * gb, (g1 - g < lot ? g1 - g : lot) * gb) : asking_for(w, 0);
+}
 
 /* ---- groups and tokens ---- */
 
-/* Adds blocks [b, end) of a group to the sums of nt tokens. */
-typedef void (*tile_fn)(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			size_t end, const uint8_t *x, size_t x_stride);
+/* Adds all blocks of a group to the sums of nt tokens. */
+typedef void (*tile_fn)(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			const uint8_t *x, size_t x_stride, struct asking *next);
 
 AVX2_INLINE void sums_zero(struct sums *acc, const int n)
 {
@@ -176,52 +200,39 @@ AVX2_INLINE void sums_put(float *y, struct sums acc)
 	_mm256_storeu_ps(y + 8, acc.hi);
 }
 
-AVX2_INLINE void lone_token(tile_fn fn, size_t blocks, float *y, const uint8_t *w, size_t gb, size_t k,
-			    const uint8_t *x)
-{
-	struct sums acc[LONE_GROUPS];
-
-	sums_zero(acc, LONE_GROUPS);
-	for (size_t b = 0; b < blocks; b += LONE_TURN) {
-		const size_t end = b + LONE_TURN < blocks ? b + LONE_TURN : blocks;
-
-#pragma GCC unroll 1
-		for (int g = 0; g < LONE_GROUPS; g++)
-			fn(1, &acc[g], w + (size_t)g * gb, k, b, end, x, 0);
-	}
-	for (int g = 0; g < LONE_GROUPS; g++)
-		sums_put(y + g * Z5_GROUP, acc[g]);
-}
-
 AVX2_INLINE void tile(tile_fn fn, const int nt, size_t blocks, float *y, size_t y_stride, const uint8_t *w,
-		      size_t k, const uint8_t *x, size_t x_stride)
+		      size_t k, const uint8_t *x, size_t x_stride, struct asking *next)
 {
 	struct sums acc[TILE];
 
-	sums_zero(acc, nt);
-	fn(nt, acc, w, k, 0, blocks, x, x_stride);
 	for (int t = 0; t < nt; t++)
-		sums_put(y + (size_t)t * y_stride, acc[t]);
+		acc[t].lo = acc[t].hi = _mm256_setzero_ps();
+	fn(nt, acc, w, k, blocks, x, x_stride, next);
+	for (int t = 0; t < nt; t++) {
+		_mm256_storeu_ps(y + (size_t)t * y_stride, acc[t].lo);
+		_mm256_storeu_ps(y + (size_t)t * y_stride + 8, acc[t].hi);
+	}
 }
 
 /* block: columns of one */
 AVX2_INLINE void matmul(tile_fn fn, size_t block, size_t gb, Z5_MATMUL_ARGS)
 {
-	const size_t blocks = k / block;
+	const size_t blocks = k / block, lot = lot_groups(gb);
+	struct asking next = { 0 };
 
-	for (; block < 256 && n == 1 && g1 - g0 >= LONE_GROUPS; g0 += LONE_GROUPS)
-		lone_token(fn, blocks, y + g0 * Z5_GROUP, (const uint8_t *)w + g0 * gb, gb, k, x);
 	for (size_t g = g0; g < g1; g++) {
 		const uint8_t *p = (const uint8_t *)w + g * gb, *a = x;
 		float *out = y + g * Z5_GROUP;
 		size_t left = n;
 
+		if ((g - g0) % lot == 0)
+			next = asking_lot(w, gb, g + lot, g1);
 		for (; left >= 4; left -= 4, a += 4 * x_stride, out += 4 * y_stride)
-			tile(fn, 4, blocks, out, y_stride, p, k, a, x_stride);
+			tile(fn, 4, blocks, out, y_stride, p, k, a, x_stride, &next);
 		for (; left >= 2; left -= 2, a += 2 * x_stride, out += 2 * y_stride)
-			tile(fn, 2, blocks, out, y_stride, p, k, a, x_stride);
+			tile(fn, 2, blocks, out, y_stride, p, k, a, x_stride, &next);
 		if (left)
-			tile(fn, 1, blocks, out, y_stride, p, k, a, x_stride);
+			tile(fn, 1, blocks, out, y_stride, p, k, a, x_stride, &next);
 	}
 }
 

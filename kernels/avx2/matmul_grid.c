@@ -333,15 +333,18 @@ TOKENS(4)
 AVX2_INLINE void grid_matmul(const struct grid_type type, size_t gb, Z5_MATMUL_ARGS)
 {
 	const __m256 by = _mm256_set1_ps(type.by);
+	const size_t lot = lot_groups(gb);
+	struct asking next = { 0 };
 
 	for (size_t g = g0; g < g1 && n; g++) {
 		const uint8_t *o = (const uint8_t *)w + g * gb, *d = o + k / 256 * type.lines * 64;
 
+		if ((g - g0) % lot == 0)
+			next = asking_lot(w, gb, g + lot, g1);
 		for (size_t b = 0; b < k / 256; b++, o += type.lines * 64, d += 32) {
 			struct expanded e;
 
-			if (n == 1)
-				ahead(o, type.lines, AHEAD_ALONE);
+			ask(&next, type.lines * 64 + 32);
 			expand(&e, type, o);
 			e.d = halves(d);
 			e.d.lo = _mm256_mul_ps(e.d.lo, by);

@@ -53,16 +53,15 @@ AVX2_INLINE void add_iq4(const int nt, struct rows *isum, const uint8_t *w, stru
 	}
 }
 
-AVX2_INLINE void tile_iq4_nl(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			     size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_iq4_nl(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			     const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	const uint8_t *dw = w + k / 32 * 256 + 32 * b;
+	const uint8_t *dw = w + k / 32 * 256;
 
-	for (w += 256 * b; b < end; b++, w += 256, dw += 32) {
+	for (size_t b = 0; b < blocks; b++, w += 256, dw += 32) {
 		struct rows isum[TILE];
 
-		if (nt <= 2)
-			ahead(w, 4, AHEAD_STREAM);
+		ask(next, 256 + 32);
 		for (int t = 0; t < nt; t++)
 			isum[t] = both(_mm256_setzero_si256());
 		add_iq4(nt, isum, w, both(_mm256_set1_epi16(1)), x + 32 * b, x_stride);
@@ -84,18 +83,17 @@ AVX2_INLINE struct sums scales_mxfp4(const uint8_t *e)
 			      _mm256_castsi256_ps(_mm256_slli_epi32(hi, 23)) };
 }
 
-AVX2_INLINE void tile_mxfp4(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			    size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_mxfp4(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			    const uint8_t *x, size_t x_stride, struct asking *next)
 {
 	const struct rows one = both(_mm256_set1_epi16(1));
 	const __m256i levels = levels_of(z5_mxfp4_levels);
-	const uint8_t *e = w + k / 32 * 256 + 16 * b;
+	const uint8_t *e = w + k / 32 * 256;
 
-	for (w += 256 * b; b < end; b++, w += 256, e += 16) {
+	for (size_t b = 0; b < blocks; b++, w += 256, e += 16) {
 		struct rows sum[TILE];
 
-		if (nt <= 2)
-			ahead(w, 4, AHEAD_STREAM);
+		ask(next, 256 + 16);
 		for (int t = 0; t < nt; t++)
 			sum[t] = both(_mm256_setzero_si256());
 		for (int j = 0; j < 8; j++) {
@@ -131,10 +129,10 @@ AVX2_INLINE __m256i scale_iq4_xs(const uint8_t *low, const uint8_t *high, int s)
 	return _mm256_sub_epi16(v, _mm256_set1_epi16(32));
 }
 
-AVX2_INLINE void tile_iq4_xs(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			     size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_iq4_xs(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			     const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	for (w += b * 34 * 64; b < end; b++, w += 34 * 64) {
+	for (size_t b = 0; b < blocks; b++, w += 34 * 64) {
 		const uint8_t *low = w + 32 * 64, *high = w + 33 * 64;
 		struct rows isum[TILE];
 
@@ -144,8 +142,7 @@ AVX2_INLINE void tile_iq4_xs(const int nt, struct sums *acc, const uint8_t *w, s
 			struct rows scale = { scale_iq4_xs(low, high, s),
 					      scale_iq4_xs(low + 32, high + 16, s) };
 
-			if (nt <= 2)
-				ahead(w + 256 * s, s < 7 ? 4 : 6, AHEAD_ALONE);
+			ask(next, 34 * 64 / 8);
 			add_iq4(nt, isum, w + 256 * s, scale, x + 256 * b + 32 * s, x_stride);
 		}
 		for (int t = 0; t < nt; t++) {

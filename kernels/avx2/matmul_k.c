@@ -99,13 +99,13 @@ AVX2_INLINE void block_q4_k(struct sums *acc, const uint8_t *d, const uint8_t *x
 	block_less(acc, halves(d + 32), dx[b], min);
 }
 
-AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			  size_t end, const uint8_t *x, size_t x_stride, const int with_fifth)
+AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			  const uint8_t *x, size_t x_stride, struct asking *next, const int with_fifth)
 {
 	/* lines a block; quads that 16 bits hold: of five bits half a sub-block */
 	const int lines = with_fifth ? 44 : 36, step = with_fifth ? 4 : 8;
 
-	for (w += b * lines * 64; b < end; b++, w += lines * 64) {
+	for (size_t b = 0; b < blocks; b++, w += lines * 64) {
 		struct rows sc[8], m[4], isum[TILE], sum[2][TILE];
 
 		scales_q4_k(w + (lines - 4) * 64, sc, m);
@@ -113,7 +113,7 @@ AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size
 			isum[t] = both(_mm256_setzero_si256());
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) {
-			ahead(w + lines / 4 * 64 * i, lines / 4, AHEAD_ALONE);
+			ask(next, lines / 4 * 64);
 			for (int j0 = 0; j0 < 8; j0 += step) {
 				for (int t = 0; t < nt; t++)
 					sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
@@ -142,16 +142,16 @@ AVX2_INLINE void tile_k32(const int nt, struct sums *acc, const uint8_t *w, size
 	}
 }
 
-AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q4_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	tile_k32(nt, acc, w, k, b, end, x, x_stride, 0);
+	tile_k32(nt, acc, w, k, blocks, x, x_stride, next, 0);
 }
 
-AVX2_INLINE void tile_q5_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q5_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	tile_k32(nt, acc, w, k, b, end, x, x_stride, 1);
+	tile_k32(nt, acc, w, k, blocks, x, x_stride, next, 1);
 }
 
 /* ---- Q2_K, Q3_K ---- */
@@ -228,13 +228,13 @@ AVX2_INLINE void part_k16(const int nt, struct rows *isum, const uint8_t *w, con
 	}
 }
 
-AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			  size_t end, const uint8_t *x, size_t x_stride, const int three)
+AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			  const uint8_t *x, size_t x_stride, struct asking *next, const int three)
 {
 	const size_t size = (three ? 28 : 21) * 64, scales = (three ? 24 : 16) * 64;
-	const uint8_t *dw = w + k / 256 * size + 32 * b;
+	const uint8_t *dw = w + k / 256 * size;
 
-	for (w += b * size; b < end; b++, w += size, dw += 32) {
+	for (size_t b = 0; b < blocks; b++, w += size, dw += 32) {
 		struct rows isum[TILE];
 
 		for (int t = 0; t < nt; t++)
@@ -243,7 +243,7 @@ AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size
 		for (int i = 0; i < 4; i++) {
 			const uint8_t *sc = w + scales + 64 * i;
 
-			ahead(w + i * (three ? 7 : 5) * 64, three ? 7 : 5 + (i == 3), AHEAD_ALONE);
+			ask(next, three ? size / 4 + 8 : size / 4);
 			for (int odd = 0; odd < 2; odd++) {
 				const int8_t *q = (const int8_t *)x + 256 * b + 64 * i;
 
@@ -270,16 +270,16 @@ AVX2_INLINE void tile_k16(const int nt, struct sums *acc, const uint8_t *w, size
 	}
 }
 
-AVX2_INLINE void tile_q2_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q2_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	tile_k16(nt, acc, w, k, b, end, x, x_stride, 0);
+	tile_k16(nt, acc, w, k, blocks, x, x_stride, next, 0);
 }
 
-AVX2_INLINE void tile_q3_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q3_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	tile_k16(nt, acc, w, k, b, end, x, x_stride, 1);
+	tile_k16(nt, acc, w, k, blocks, x, x_stride, next, 1);
 }
 
 /* ---- Q6_K ---- */
@@ -297,12 +297,13 @@ AVX2_INLINE void six(struct rows q, struct rows bits, const int odd, struct rows
  * neighbours at a time is what 16 bits hold.
  */
 AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, const int h,
-			   const uint8_t *x, size_t x_stride)
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
 	const uint8_t *nibbles = w + 16 * h * 64, *bits = w + (32 + 8 * h) * 64,
 		      *scales = w + 48 * 64 + 128 * h;
 
 	for (int j = 0; j < 8; j += 2) {
+		ask(next, (52 * 64 + 32) / 8);
 		for (int m = 0; m < 2; m++) {
 			struct rows low[2], high[2];
 
@@ -322,20 +323,19 @@ AVX2_INLINE void half_q6_k(const int nt, struct rows *isum, const uint8_t *w, co
 	}
 }
 
-AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q6_k(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	const uint8_t *dw = w + k / 256 * 52 * 64 + 32 * b;
+	const uint8_t *dw = w + k / 256 * 52 * 64;
 
-	for (w += b * 52 * 64; b < end; b++, w += 52 * 64, dw += 32) {
+	for (size_t b = 0; b < blocks; b++, w += 52 * 64, dw += 32) {
 		struct rows isum[TILE];
 
 		for (int t = 0; t < nt; t++)
 			isum[t] = less_bias(both(_mm256_setzero_si256()),
 					    scales_by_sums(w + 48 * 64, x + (size_t)t * x_stride, k, b, 0), 5);
 		for (int h = 0; h < 2; h++) {
-			ahead(w + 26 * 64 * h, 26, AHEAD_ALONE);
-			half_q6_k(nt, isum, w, h, x + 256 * b, x_stride);
+			half_q6_k(nt, isum, w, h, x + 256 * b, x_stride, next);
 		}
 		for (int t = 0; t < nt; t++) {
 			const float *dx = (const void *)(x + (size_t)t * x_stride + z5_q8_256_d(k));

@@ -16,18 +16,17 @@ AVX2_INLINE void block32(struct sums *acc, const uint8_t *dw, const uint8_t *x, 
 		block_less(acc, halves(dw + 32), dx[b], both(_mm256_set1_epi32(nsum[b])));
 }
 
-AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
 	const struct rows one = both(_mm256_set1_epi16(1));
 	const __m256i bias = _mm256_set1_epi8((char)0x80);
-	const uint8_t *dw = w + k / 32 * 512 + 32 * b;
+	const uint8_t *dw = w + k / 32 * 512;
 
-	for (w += 512 * b; b < end; b++, w += 512, dw += 32) {
+	for (size_t b = 0; b < blocks; b++, w += 512, dw += 32) {
 		struct rows isum[TILE];
 
-		if (nt <= 2)
-			ahead(w, 8, AHEAD_STREAM);
+		ask(next, 512 + 32);
 		for (int t = 0; t < nt; t++)
 			isum[t] = both(_mm256_setzero_si256());
 		for (int j = 0; j < 8; j++) {
@@ -57,18 +56,17 @@ AVX2_INLINE void tile_q8_0(const int nt, struct sums *acc, const uint8_t *w, siz
 }
 
 /* A block of nibbles. Without a minimum they are stored + 8; with one, a line of d and m follows. */
-AVX2_INLINE void tile_four(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride, const int min)
+AVX2_INLINE void tile_four(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next, const int min)
 {
 	const struct rows one = both(_mm256_set1_epi16(1));
 	const size_t size = min ? 320 : 256;
-	const uint8_t *dw = min ? w + size * b + 256 : w + k / 32 * 256 + 32 * b;
+	const uint8_t *dw = min ? w + 256 : w + k / 32 * 256;
 
-	for (w += size * b; b < end; b++, w += size, dw += min ? size : 32) {
+	for (size_t b = 0; b < blocks; b++, w += size, dw += min ? size : 32) {
 		struct rows sum[TILE];
 
-		if (nt <= 2)
-			ahead(w, (int)(size / 64), AHEAD_STREAM);
+		ask(next, size + (min ? 0 : 32));
 		for (int t = 0; t < nt; t++)
 			sum[t] = both(_mm256_setzero_si256());
 #pragma GCC unroll 4
@@ -89,30 +87,30 @@ AVX2_INLINE void tile_four(const int nt, struct sums *acc, const uint8_t *w, siz
 	}
 }
 
-AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q4_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	tile_four(nt, acc, w, k, b, end, x, x_stride, 0);
+	tile_four(nt, acc, w, k, blocks, x, x_stride, next, 0);
 }
 
-AVX2_INLINE void tile_q4_1(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q4_1(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	tile_four(nt, acc, w, k, b, end, x, x_stride, 1);
+	tile_four(nt, acc, w, k, blocks, x, x_stride, next, 1);
 }
 
 /* The same with five bits, stored + 16. */
-AVX2_INLINE void tile_five(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride, const int min)
+AVX2_INLINE void tile_five(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next, const int min)
 {
 	const struct rows one = both(_mm256_set1_epi16(1));
 	const size_t size = min ? 384 : 320;
-	const uint8_t *dw = min ? w + size * b + 320 : w + k / 32 * 320 + 32 * b;
+	const uint8_t *dw = min ? w + 320 : w + k / 32 * 320;
 
-	for (w += size * b; b < end; b++, w += size, dw += min ? size : 32) {
+	for (size_t b = 0; b < blocks; b++, w += size, dw += min ? size : 32) {
 		struct rows sum[2][TILE], fifth = line(w + 256);
 
-		ahead(w, (int)(size / 64), AHEAD_STREAM);
+		ask(next, size + (min ? 0 : 32));
 		for (int t = 0; t < nt; t++)
 			sum[0][t] = sum[1][t] = both(_mm256_setzero_si256());
 		for (int j = 0; j < 4; j++) {
@@ -133,16 +131,16 @@ AVX2_INLINE void tile_five(const int nt, struct sums *acc, const uint8_t *w, siz
 	}
 }
 
-AVX2_INLINE void tile_q5_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q5_0(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	tile_five(nt, acc, w, k, b, end, x, x_stride, 0);
+	tile_five(nt, acc, w, k, blocks, x, x_stride, next, 0);
 }
 
-AVX2_INLINE void tile_q5_1(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t b,
-			   size_t end, const uint8_t *x, size_t x_stride)
+AVX2_INLINE void tile_q5_1(const int nt, struct sums *acc, const uint8_t *w, size_t k, size_t blocks,
+			   const uint8_t *x, size_t x_stride, struct asking *next)
 {
-	tile_five(nt, acc, w, k, b, end, x, x_stride, 1);
+	tile_five(nt, acc, w, k, blocks, x, x_stride, next, 1);
 }
 
 /* ---- panels ---- */
