@@ -42,7 +42,8 @@ struct bench_peer bench_peer_parse(const char *arg)
 	}
 	if (!p.path)
 		die("--peer %s: no path", p.name);
-	if (access(p.path, X_OK))
+	/* without a slash it is looked for in PATH, when it is run */
+	if (strchr(p.path, '/') && access(p.path, X_OK))
 		die("--peer %s: %s: %s", p.name, p.path, strerror(errno));
 	return p;
 }
@@ -67,7 +68,7 @@ static char *run(char *const argv[], int *status, int *error)
 	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", 0, 0);
 	/* they tell of every model that they load */
 	posix_spawn_file_actions_addopen(&fa, 2, "/dev/null", 1, 0);
-	*error = posix_spawn(&pid, argv[0], &fa, NULL, argv, environ);
+	*error = posix_spawnp(&pid, argv[0], &fa, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&fa);
 	close(fd[1]);
 	if (*error) {
