@@ -139,8 +139,8 @@ AVX2_INLINE void block_less(struct sums *acc, struct sums dw, float dx, struct r
 
 /*
  * Few tokens cost the stream of weights, and a core reads several streams at once faster than one (measured in
- * Documentation/performance.rst). So while some groups are worked on, in whatever order that is, the next ones are asked
- * for in STREAMS parts side by side; they wait in the second-level cache.
+ * Documentation/performance.rst). So while some groups are worked on, in whatever order that is, the next ones are
+ * asked for in STREAMS parts side by side; they wait in the second-level cache.
  */
 #define STREAMS 4
 
