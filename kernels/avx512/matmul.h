@@ -42,29 +42,32 @@ AVX512_INLINE void tile_store(float *y, size_t ys, const __m512 *acc, const int 
 }
 
 /*
- * s + the 32 columns in v times those at q, of which v[4] and above are 1 << up times too large. For a lone token
- * in two chains: with no other work between them, eight vpdpbusd that wait for each other are what the core would
- * wait for.
+ * Adds to the sums of nt tokens their quads at q, of n lines v. The tokens advance side by side: each vpdpbusd of a sum
+ * waits for the one before, and if a token's came one after the other, those that wait would fill the scheduler before
+ * it saw another token's.
  */
-AVX512_INLINE __m512i dot32_up(__m512i s, const __m512i *v, const uint8_t *q, const int up, const int nt)
+AVX512_INLINE void dots(__m512i *s, const __m512i *v, const int n, const uint8_t *q, size_t xs, const int nt)
+{
+	for (int j = 0; j < n; j++)
+		for (int t = 0; t < nt; t++)
+			s[t] = _mm512_dpbusd_epi32(s[t], v[j], avx512_quad(q + t * xs + 4 * j));
+}
+
+/*
+ * The same for the 32 columns in v, of which a lone token has those in v[4] and above 1 << up times too large. It takes
+ * two chains, since it has nothing else to do while they wait.
+ */
+AVX512_INLINE void dots32(__m512i *s, const __m512i *v, const uint8_t *q, size_t xs, const int up, const int nt)
 {
 	__m512i s1 = _mm512_setzero_si512();
 
 	if (nt > 1) {
-		for (int j = 0; j < 8; j++)
-			s = _mm512_dpbusd_epi32(s, v[j], avx512_quad(q + 4 * j));
-		return s;
+		dots(s, v, 8, q, xs, nt);
+		return;
 	}
-	for (int j = 0; j < 4; j++) {
-		s = _mm512_dpbusd_epi32(s, v[j], avx512_quad(q + 4 * j));
-		s1 = _mm512_dpbusd_epi32(s1, v[j + 4], avx512_quad(q + 4 * j + 16));
-	}
-	return _mm512_add_epi32(s, up ? _mm512_srai_epi32(s1, up) : s1);
-}
-
-AVX512_INLINE __m512i dot32(__m512i s, const __m512i *v, const uint8_t *q, const int nt)
-{
-	return dot32_up(s, v, q, 0, nt);
+	dots(s, v, 4, q, 0, 1);
+	dots(&s1, v + 4, 4, q + 16, 0, 1);
+	*s = _mm512_add_epi32(*s, up ? _mm512_srai_epi32(s1, up) : s1);
 }
 
 /*

@@ -256,20 +256,25 @@ AVX512_INLINE __m512i odd_of(__m512i pair)
 	return _mm512_srai_epi32(pair, 16);
 }
 
-/* Sub-block ib in v by q, times the scales of its 32 columns or of its halves. */
-AVX512_INLINE __m512i unit_sum(const __m512i *v, const __m512i *pair, int ib, const uint8_t *q, const int sub)
+/* Adds to the sums of nt tokens sub-block ib in v by q, times the scales of its 32 columns or of its halves. */
+AVX512_INLINE void unit_sums(__m512i *sum, const __m512i *v, const __m512i *pair, int ib, const uint8_t *q, size_t xs,
+			     const int sub, const int nt)
 {
-	__m512i a = _mm512_setzero_si512(), c = a;
+	__m512i a[AVX512_TILE], c[AVX512_TILE];
 
-	for (int j = 0; j < 4; j++) {
-		a = _mm512_dpbusd_epi32(a, v[j], avx512_quad(q + 4 * j));
-		c = _mm512_dpbusd_epi32(c, v[j + 4], avx512_quad(q + 16 + 4 * j));
+	for (int t = 0; t < nt; t++)
+		a[t] = c[t] = _mm512_setzero_si512();
+	dots(a, v, 4, q, xs, nt);
+	dots(c, v + 4, 4, q + 16, xs, nt);
+	for (int t = 0; t < nt; t++) {
+		if (sub == 16)
+			a[t] = _mm512_add_epi32(_mm512_mullo_epi32(a[t], even_of(pair[ib])),
+						_mm512_mullo_epi32(c[t], odd_of(pair[ib])));
+		else
+			a[t] = _mm512_mullo_epi32(_mm512_add_epi32(a[t], c[t]),
+						  ib % 2 ? odd_of(pair[ib / 2]) : even_of(pair[ib / 2]));
+		sum[t] = _mm512_add_epi32(sum[t], a[t]);
 	}
-	if (sub == 16)
-		return _mm512_add_epi32(_mm512_mullo_epi32(a, even_of(pair[ib])),
-					_mm512_mullo_epi32(c, odd_of(pair[ib])));
-	return _mm512_mullo_epi32(_mm512_add_epi32(a, c),
-				  ib % 2 ? odd_of(pair[ib / 2]) : even_of(pair[ib / 2]));
 }
 
 /* The end of block b of a token: takes the bias off sum and adds it to y. */
@@ -296,9 +301,7 @@ AVX512_INLINE void tile_tokens(const struct expanded *e, float *y, size_t ys, co
 	for (int t = 0; t < nt; t++)
 		sum[t] = _mm512_setzero_si512();
 	for (int ib = 0; ib < 8; ib++)
-		for (int t = 0; t < nt; t++)
-			sum[t] = _mm512_add_epi32(sum[t], unit_sum(e->lines + 8 * ib, e->pair, ib,
-								   x + t * xs + 256 * b + 32 * ib, sub));
+		unit_sums(sum, e->lines + 8 * ib, e->pair, ib, x + 256 * b + 32 * ib, xs, sub, nt);
 	for (int t = 0; t < nt; t++)
 		unit_end(y + t * ys, sum[t], e->pair, e->d, x + t * xs, k, b, sub, bias);
 }
@@ -351,8 +354,7 @@ AVX512_INLINE void lone(const struct grid_type type, float *y, const uint8_t *w,
 
 				ahead(w + g * gb + (type.lines % 8 + type.lines / 8 * ib) * 64, type.lines / 8, 1);
 				type.unit(w + g * gb, ib, v);
-				sum[g] = _mm512_add_epi32(sum[g], unit_sum(v, e[g].pair, ib,
-									   x + 256 * b + 32 * ib, type.sub));
+				unit_sums(&sum[g], v, e[g].pair, ib, x + 256 * b + 32 * ib, 0, type.sub, 1);
 			}
 		}
 		for (int g = 0; g < ng; g++)

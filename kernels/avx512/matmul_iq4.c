@@ -26,18 +26,18 @@ AVX512_INLINE void tile_block32(TILE_ARGS, const bool mx)
 			const uint8_t *wg = w + g * gb;
 			const __m512 dw = mx ? mxfp4_scales(wg + 256 * nb + 16 * b) :
 					       avx512_halves(wg + 256 * nb + 32 * b);
-			__m512i v[8];
+			__m512i v[8], sum[AVX512_TILE];
 
 			ahead(wg + 256 * b, 4, nt);
 			avx512_nibbles(wg + 256 * b, levels, v);
+			for (int t = 0; t < nt; t++)
+				sum[t] = _mm512_slli_epi32(avx512_quad(x + t * xs + on + 4 * b), mx ? 4 : 7);
+			dots32(sum, v, x + 32 * b, xs, 0, nt);
 			for (int t = 0; t < nt; t++) {
-				const uint8_t *xt = x + t * xs;
-				__m512i s = _mm512_slli_epi32(avx512_quad(xt + on + 4 * b), mx ? 4 : 7);
-				__m512 dx = _mm512_set1_ps(*(const alias_f32 *)(xt + od + 4 * b));
+				const __m512 dx = scale_of(x + t * xs, od + 4 * b);
 				__m512 *a = &acc[g * nt + t];
 
-				s = dot32(s, v, xt + 32 * b, nt);
-				*a = _mm512_fmadd_ps(_mm512_mul_ps(dw, dx), _mm512_cvtepi32_ps(s), *a);
+				*a = _mm512_fmadd_ps(_mm512_mul_ps(dw, dx), _mm512_cvtepi32_ps(sum[t]), *a);
 			}
 		}
 	}

@@ -30,6 +30,12 @@ AVX512_INLINE __m512i odd_u16(__m512i pair)
 	return _mm512_srli_epi32(pair, 16);
 }
 
+AVX512_INLINE void zero(__m512i *s, const int n)
+{
+	for (int i = 0; i < n; i++)
+		s[i] = _mm512_setzero_si512();
+}
+
 /* Line j times its quad of q, after those before it. */
 AVX512_INLINE __m512i dot(__m512i sum, __m512i v, const uint8_t *q, int j)
 {
@@ -86,20 +92,17 @@ AVX512_INLINE void many_k32(const uint8_t *wg, int i, const uint8_t *q, size_t x
 			    const int nt, const bool odd, const bool five)
 {
 	const __m512i scale = odd ? odd_u16(scales) : even_u16(scales);
-	__m512i v[8];
+	__m512i v[8], s[AVX512_TILE];
 
 	for (int j = 0; j < 8; j++) {
 		v[j] = weights_k32(wg, i, j, odd, five);
 		if (odd)
 			v[j] = _mm512_srli_epi16(v[j], five ? 3 : 4);
 	}
-	for (int t = 0; t < nt; t++) {
-		__m512i s = _mm512_setzero_si512();
-
-		for (int j = 0; j < 8; j++)
-			s = dot(s, v[j], q + t * xs + 32 * odd, j);
-		sum[t] = _mm512_add_epi32(sum[t], _mm512_mullo_epi32(s, scale));
-	}
+	zero(s, nt);
+	dots(s, v, 8, q + 32 * odd, xs, nt);
+	for (int t = 0; t < nt; t++)
+		sum[t] = _mm512_add_epi32(sum[t], _mm512_mullo_epi32(s[t], scale));
 }
 
 AVX512_INLINE void tile_k32(TILE_ARGS, const bool five)
@@ -221,19 +224,16 @@ AVX512_INLINE void lone_k16(const uint8_t *wg, int h, const uint8_t *q, const ui
 AVX512_INLINE void many_k16(const uint8_t *wg, int h, int p, const uint8_t *q, size_t xs, __m512i scales, __m512i *sum,
 			    const int nt, const bool three)
 {
-	__m512i v[8];
+	__m512i v[8], even[AVX512_TILE], odd[AVX512_TILE];
 
 	for (int j = 0; j < 8; j++)
 		v[j] = weights_k16(wg, h, j, p, three);
-	for (int t = 0; t < nt; t++) {
-		__m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-
-		for (int j = 0; j < 4; j++) {
-			even = dot(even, v[j], q + t * xs, j);
-			odd = dot(odd, v[j + 4], q + t * xs, j + 4);
-		}
-		sum[t] = _mm512_dpwssd_epi32(sum[t], scales, pair_of(even, odd, up_k16(p, three)));
-	}
+	zero(even, nt);
+	zero(odd, nt);
+	dots(even, v, 4, q, xs, nt);
+	dots(odd, v + 4, 4, q + 16, xs, nt);
+	for (int t = 0; t < nt; t++)
+		sum[t] = _mm512_dpwssd_epi32(sum[t], scales, pair_of(even[t], odd[t], up_k16(p, three)));
 }
 
 AVX512_INLINE void tile_k16(TILE_ARGS, const bool three)
@@ -340,22 +340,19 @@ AVX512_INLINE void lone_q6_k(const uint8_t *wg, int i, const uint8_t *q, const u
 AVX512_INLINE void many_q6_k(const uint8_t *wg, int i, const uint8_t *q, size_t xs, __m512i scales, __m512i *sum,
 			     const int nt, const bool high)
 {
-	__m512i v[8];
+	__m512i v[8], even[AVX512_TILE], odd[AVX512_TILE];
 
 	for (int j = 0; j < 8; j++) {
 		v[j] = weights_q6_k(wg, i, j, high);
 		if (high)
 			v[j] = _mm512_srli_epi16(v[j], 2);
 	}
-	for (int t = 0; t < nt; t++) {
-		__m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-
-		for (int j = 0; j < 4; j++) {
-			even = dot(even, v[j], q + t * xs, j);
-			odd = dot(odd, v[j + 4], q + t * xs, j + 4);
-		}
-		sum[t] = scaled(sum[t], even, odd, scales);
-	}
+	zero(even, nt);
+	zero(odd, nt);
+	dots(even, v, 4, q, xs, nt);
+	dots(odd, v + 4, 4, q + 16, xs, nt);
+	for (int t = 0; t < nt; t++)
+		sum[t] = scaled(sum[t], even[t], odd[t], scales);
 }
 
 AVX512_INLINE void tile_q6_k(TILE_ARGS)

@@ -48,22 +48,22 @@ AVX512_INLINE void tile_block32(TILE_ARGS, const int bits, const bool min)
 		for (int g = 0; g < ng; g++) {
 			const uint8_t *wb = w + g * gb + b * size;
 			const uint8_t *dw = min ? wb + 64 * bits : w + g * gb + nb * size + 32 * b;
-			__m512i v[8];
+			__m512i v[8], sum[AVX512_TILE];
 
 			ahead(wb, bits + min, nt);
 			weights(v, wb, bits, up, nt);
+			for (int t = 0; t < nt; t++)
+				sum[t] = min ? _mm512_setzero_si512() :
+					 _mm512_slli_epi32(avx512_quad(x + t * xs + on + 4 * b), bits - 1);
+			dots32(sum, v, x + 32 * b, xs, up, nt);
 			for (int t = 0; t < nt; t++) {
 				const uint8_t *xt = x + t * xs;
-				const __m512i nsum = avx512_quad(xt + on + 4 * b);
-				const __m512i from = min ? _mm512_setzero_si512() :
-						     _mm512_slli_epi32(nsum, bits - 1);
-				const __m512i sum = dot32_up(from, v, xt + 32 * b, up, nt);
 				const __m512 dx = scale_of(xt, od + 4 * b);
 				__m512 *a = &acc[g * nt + t];
 
-				*a = block(*a, dw, dx, sum);
+				*a = block(*a, dw, dx, sum[t]);
 				if (min)
-					*a = block_less(*a, dw + 32, dx, nsum);
+					*a = block_less(*a, dw + 32, dx, avx512_quad(xt + on + 4 * b));
 			}
 		}
 	}
