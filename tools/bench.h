@@ -48,7 +48,8 @@ struct bench_row {
 	/* of zen5-bench alone; 0 where they say nothing */
 	double bytes;			/* read by one decoded token: weights and the KV cache at mid-test */
 	double ops, float_ops;		/* of matrix products by one token of prompt; those with float weights */
-	double bandwidth;		/* bytes a second */
+	struct bench_samples read;	/* bytes a second, ahead of each repetition of a decode */
+	double bandwidth;		/* their median; without a decode the better of before and after */
 	struct zen5rt_peak peak;
 	uint64_t page, page_bytes, region_bytes, rss;
 	double load_s, cold_load_s;	/* cold: NAN where the file could not be dropped from memory */

@@ -410,6 +410,17 @@ static void say_progress(const struct setting *s, long long rep, size_t test, co
 			bench_test_name(&s->a->test[test], name, sizeof(name)), who);
 }
 
+/* Bytes a second that this machine reads of the weights just now. */
+static double read_bandwidth(const struct setting *s)
+{
+	struct zen5rt_error err;
+	double bandwidth = 0;
+
+	check(zen5rt_model_read_bandwidth(s->m, &bandwidth, &err), &err);
+	check_interrupt();
+	return bandwidth;
+}
+
 /* A repetition of everything. */
 static void repetition(const struct setting *s, long long rep)
 {
@@ -421,6 +432,8 @@ static void repetition(const struct setting *s, long long rep)
 		const double n = (double)t->pp + (double)t->tg;
 
 		say_progress(s, rep, i, "zen5");
+		if (t->tg)
+			add_sample(&row->read, read_bandwidth(s));
 		add_sample(&row->rate, n / run(s, i, t->pp, t->tg));
 		for (size_t k = 0; k < s->a->n_peers; k++) {
 			struct bench_row *peer = &row[1 + k];
@@ -473,12 +486,12 @@ static void fill_rows(struct setting *s)
 static void limits(struct setting *s)
 {
 	const size_t per = 1 + s->a->n_peers;
+	const double bandwidth = read_bandwidth(s);
 	struct zen5rt_error err;
 	struct zen5rt_peak peak;
-	double bandwidth = 0;
 
-	check(zen5rt_model_read_bandwidth(s->m, &bandwidth, &err), &err);
 	check(zen5rt_compute_peak(s->rt, &peak, &err), &err);
+	check_interrupt();
 	for (size_t i = 0; i < s->a->n_tests; i++) {
 		struct bench_row *r = &s->row[i * per];
 
@@ -502,6 +515,8 @@ static void finish_rows(struct setting *s)
 
 		if (!first)
 			die("out of memory");
+		if (r->read.n)
+			r->bandwidth = bench_stats(&r->read).median;
 		r->rss = bench_rss();
 		for (size_t k = 0; k < 2 * pairs; k++)
 			(k % 2 ? second : first)[k / 2] = r->rate.v[k];
@@ -603,8 +618,10 @@ static void bench(const struct args *a)
 	bench_machine_end(&r.machine);
 	bench_print(&r, a->format, stdout);
 	finish_stdout();
-	for (size_t i = 0; i < r.n; i++)
+	for (size_t i = 0; i < r.n; i++) {
 		free(r.row[i].rate.v);
+		free(r.row[i].read.v);
+	}
 	free(r.row);
 }
 
