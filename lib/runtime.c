@@ -216,10 +216,10 @@ static void bandwidth_run(const struct z5_thread *t, void *arg)
 	if (b->fill)
 		memset(b->p + from, 1, to - from);
 	do {
-		double start;
+		/* ahead of the barrier: behind it, with more threads than CPUs, others may be done before thread 0 goes on */
+		const double start = t->i ? 0 : z5_now();
 
 		z5_barrier(t);
-		start = t->i ? 0 : z5_now();
 		x ^= b->rt->k.read(b->p + from, to - from);
 		z5_barrier(t);
 		if (t->i == 0) {
@@ -317,6 +317,7 @@ static void peak_run(const struct z5_thread *t, void *arg)
 
 static double peak_of(struct zen5rt *rt, struct peak *p, z5_peak_fn fn)
 {
+	const unsigned int n = z5_pool_n(rt->pool);
 	double sum = 0;
 
 	if (!fn)
@@ -324,9 +325,10 @@ static double peak_of(struct zen5rt *rt, struct peak *p, z5_peak_fn fn)
 	memset(p->ops, 0, sizeof(p->ops));
 	p->fn = fn;
 	z5_pool_run(rt->pool, peak_run, p);
-	for (unsigned int i = 0; i < z5_pool_n(rt->pool); i++)
+	for (unsigned int i = 0; i < n; i++)
 		sum += p->ops[i];
-	return sum;
+	/* each thread's best is that of a whole CPU, which more threads than CPUs share */
+	return n > rt->topo.n_cpus ? sum * rt->topo.n_cpus / n : sum;
 }
 
 int zen5rt_compute_peak(struct zen5rt *rt, struct zen5rt_peak *peak, struct zen5rt_error *err)
