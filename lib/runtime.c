@@ -216,7 +216,7 @@ static void bandwidth_run(const struct z5_thread *t, void *arg)
 	if (b->fill)
 		memset(b->p + from, 1, to - from);
 	do {
-		/* ahead of the barrier: behind it, with more threads than CPUs, others may be done before thread 0 goes on */
+		/* Ahead of the barrier: with few CPUs others may have read before thread 0 goes on behind it. */
 		const double start = t->i ? 0 : z5_now();
 
 		z5_barrier(t);
