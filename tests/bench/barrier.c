@@ -2,19 +2,12 @@
 /* What meeting costs: one barrier, one hand-over of a run. barrier [threads [seconds]] */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <sched/pool.h>
 
+#include "timing.h"
+
 #define BATCH	1000
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + 1e-9 * t.tv_nsec;
-}
 
 static void meet(const struct z5_thread *t, void *arg)
 {
@@ -31,14 +24,6 @@ static void nothing(const struct z5_thread *t, void *arg)
 	(void)arg;
 }
 
-/* The median and the best, since a neighbour on the machine makes the mean say nothing. */
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 static void measure(struct z5_pool *p, const char *what, z5_work_fn fn, unsigned int per_run,
 		    double seconds)
 {
@@ -53,7 +38,7 @@ static void measure(struct z5_pool *p, const char *what, z5_work_fn fn, unsigned
 		took[n++] = (to - from) / per_run;
 		from = to;
 	}
-	qsort(took, n, sizeof(*took), by_value);
+	in_order(took, n);
 	printf("%-8s %8.0f ns median %8.0f ns best %10.0f a second\n", what, took[n / 2] * 1e9,
 	       took[0] * 1e9, n * (double)per_run / (from - begin));
 }

@@ -5,28 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <counters/counters.h>
 #include <mem/device.h>
 
+#include "timing.h"
+
 #define BATCH	16
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
 
 /* source NULL: the software one, which needs no list. */
 static void measure(const struct z5_source *source, double seconds)
@@ -61,7 +47,7 @@ static void measure(const struct z5_source *source, double seconds)
 	if (r.epoch) {
 		printf("%s\n", z5_counters_missing(c));
 	} else {
-		qsort(took, n, sizeof(*took), by_value);
+		in_order(took, n);
 		printf("%-12s %10.0f ns median %10.0f ns best  (%u domains, %u channels)\n", r.source,
 		       took[n / 2] * 1e9, took[0] * 1e9, r.n_domains, r.n_channels);
 	}

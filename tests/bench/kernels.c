@@ -13,11 +13,12 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 #include <xmmintrin.h>
 
 #include <kernels/kernels.h>
+
+#include "timing.h"
 
 #define MAX_THREADS	64
 #define MAX_ROUNDS	999
@@ -25,6 +26,7 @@
 /* Groups of one call, about what the runtime hands a thread at once. */
 #define CALL		128
 #define PACKED		16
+#define PEAK_SECONDS	0.01
 #define L2_BYTES	(256u << 10)
 
 enum arm { KERNEL, READ, PEAK, N_ARMS };
@@ -48,14 +50,6 @@ struct thread {
 	uint64_t ops, sink;
 };
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void *need(void *p)
 {
 	if (p)
@@ -67,6 +61,23 @@ static void *need(void *p)
 static z5_peak_fn peak_of(enum z5_type type)
 {
 	return z5_types[type].act == Z5_ACT_F32 ? kern.peak_f32 : kern.peak_int8;
+}
+
+/* Turns of the peak loop that take long enough for starting and stopping the threads to be nothing. */
+static uint64_t peak_turns(enum z5_type type)
+{
+	uint64_t turns = 1u << 16, ops;
+	double start, took_s;
+
+	if (!peak_of(type))
+		return 0;
+	do {
+		turns *= 2;
+		start = now();
+		peak_of(type)(turns, &ops);
+		took_s = now() - start;
+	} while (took_s < PEAK_SECONDS);
+	return turns;
 }
 
 static void turn(struct thread *t, enum arm arm)
@@ -111,13 +122,6 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 /* Quartiles of other / kernel, round by round. */
 static void shares(double *q, enum arm other, unsigned int rounds, double by)
 {
@@ -125,7 +129,7 @@ static void shares(double *q, enum arm other, unsigned int rounds, double by)
 
 	for (unsigned int r = 0; r < rounds; r++)
 		v[r] = by * took[other][r] / took[KERNEL][r];
-	qsort(v, rounds, sizeof(*v), by_value);
+	in_order(v, rounds);
 	for (int i = 0; i < 3; i++)
 		q[i] = 100 * v[rounds * (i + 1) / 4];
 }
@@ -150,7 +154,7 @@ static void measure(struct job *j)
 	for (unsigned int i = 0; i < j->threads; i++)
 		peak_ops += (double)t[i].ops;
 	memcpy(kernel, took[KERNEL], j->rounds * sizeof(*kernel));
-	qsort(kernel, j->rounds, sizeof(*kernel), by_value);
+	in_order(kernel, j->rounds);
 	shares(read, READ, j->rounds, 1);
 	shares(peak, PEAK, j->rounds, peak_ops ? ops / peak_ops : 0);
 	printf("%-8s %3zu  %7.2f GB/s  %3.0f (%3.0f to %3.0f) %% of reading  %7.1f GOPS  %3.0f (%3.0f to %3.0f) %% of the peak\n",
@@ -288,7 +292,7 @@ int main(int argc, char **argv)
 		for (word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
 			j.tokens = number(word, MAX_TOKENS);
 			j.repeat = mib ? 1 : 1 + 20000 / (j.groups * (j.tokens + 1));
-			j.turns = 1u << 16;
+			j.turns = peak_turns(j.type);
 			if (j.tokens)
 				measure(&j);
 		}

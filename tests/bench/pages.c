@@ -5,9 +5,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <mem/region.h>
+
+#include "timing.h"
 
 #define LINE		64
 #define CHAINS		8
@@ -24,14 +25,6 @@ static const struct {
 };
 
 #define N_SIZES		(sizeof(sizes) / sizeof(*sizes))
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static uint64_t rnd(void)
 {
@@ -67,13 +60,6 @@ static double read_chains(const uint8_t *p, unsigned int n, uint64_t *at)
 	return (now() - start) / READS;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 int main(int argc, char **argv)
 {
 	const size_t size = (argc > 1 ? strtoul(argv[1], NULL, 10) : 1024) << 20, lines = size / LINE;
@@ -107,7 +93,7 @@ int main(int argc, char **argv)
 		for (unsigned int c = 0; c < 2; c++) {
 			double *v = took[s][c];
 
-			qsort(v, rounds, sizeof(*v), by_value);
+			in_order(v, rounds);
 			printf("  %u at once %6.2f (%.2f to %.2f)", c ? CHAINS : 1, v[rounds / 2] * 1e9, v[rounds / 4] * 1e9,
 			       v[rounds * 3 / 4] * 1e9);
 		}

@@ -15,9 +15,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <zen5rt.h>
+
+#include "timing.h"
 
 #define ARMS 3
 
@@ -28,14 +29,6 @@ struct arm {
 	double *rate;		/* tokens a second, by round */
 	double tokens, seconds;
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static pid_t hog(int cpu)
 {
