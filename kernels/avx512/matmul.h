@@ -34,6 +34,13 @@ AVX512_INLINE void tile_zero(__m512 *acc, const int n)
 		acc[i] = _mm512_setzero_ps();
 }
 
+/* The same for sums of integers. */
+AVX512_INLINE void zero(__m512i *s, const int n)
+{
+	for (int i = 0; i < n; i++)
+		s[i] = _mm512_setzero_si512();
+}
+
 AVX512_INLINE void tile_store(float *y, size_t ys, const __m512 *acc, const int ng, const int nt)
 {
 	for (int g = 0; g < ng; g++)

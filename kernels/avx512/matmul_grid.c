@@ -262,8 +262,8 @@ AVX512_INLINE void unit_sums(__m512i *sum, const __m512i *v, const __m512i *pair
 {
 	__m512i a[AVX512_TILE], c[AVX512_TILE];
 
-	for (int t = 0; t < nt; t++)
-		a[t] = c[t] = _mm512_setzero_si512();
+	zero(a, nt);
+	zero(c, nt);
 	dots(a, v, 4, q, xs, nt);
 	dots(c, v + 4, 4, q + 16, xs, nt);
 	for (int t = 0; t < nt; t++) {
@@ -298,8 +298,7 @@ AVX512_INLINE void tile_tokens(const struct expanded *e, float *y, size_t ys, co
 {
 	__m512i sum[AVX512_TILE];
 
-	for (int t = 0; t < nt; t++)
-		sum[t] = _mm512_setzero_si512();
+	zero(sum, nt);
 	for (int ib = 0; ib < 8; ib++)
 		unit_sums(sum, e->lines + 8 * ib, e->pair, ib, x + 256 * b + 32 * ib, xs, sub, nt);
 	for (int t = 0; t < nt; t++)

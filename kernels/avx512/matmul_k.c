@@ -30,12 +30,6 @@ AVX512_INLINE __m512i odd_u16(__m512i pair)
 	return _mm512_srli_epi32(pair, 16);
 }
 
-AVX512_INLINE void zero(__m512i *s, const int n)
-{
-	for (int i = 0; i < n; i++)
-		s[i] = _mm512_setzero_si512();
-}
-
 /* Line j times its quad of q, after those before it. */
 AVX512_INLINE __m512i dot(__m512i sum, __m512i v, const uint8_t *q, int j)
 {
@@ -122,8 +116,7 @@ AVX512_INLINE void tile_k32(TILE_ARGS, const bool five)
 			q4_k_scales(wb + g * gb + (lines - 4) * 64, sc[g], m[g]);
 			high[g] = _mm512_setzero_si512();
 		}
-		for (int i = 0; i < ng * nt; i++)
-			sum[i] = _mm512_setzero_si512();
+		zero(sum, ng * nt);
 #pragma GCC unroll 1
 		for (int i = 0; i < 4; i++) {
 			const uint8_t *q = x + b * 256 + i * 64;
@@ -207,8 +200,8 @@ AVX512_INLINE void lone_k16(const uint8_t *wg, int h, const uint8_t *q, const ui
 	__m512i even[4], odd[4];
 
 	ahead(wg + h * (three ? 14 : 11) * 64, three ? 14 : 11 - h, 1);
-	for (int p = 0; p < 4; p++)
-		even[p] = odd[p] = _mm512_setzero_si512();
+	zero(even, 4);
+	zero(odd, 4);
 #pragma GCC unroll 1
 	for (int j = 0; j < 4; j++) {
 		for (int p = 0; p < 4; p++) {
@@ -247,8 +240,7 @@ AVX512_INLINE void tile_k16(TILE_ARGS, const bool three)
 	for (size_t b = 0; b < nb; b++) {
 		const uint8_t *wb = w + b * size;
 
-		for (int i = 0; i < ng * nt; i++)
-			sum[i] = _mm512_setzero_si512();
+		zero(sum, ng * nt);
 #pragma GCC unroll 1
 		for (int h = 0; h < 2; h++) {
 			const uint8_t *q = x + b * 256 + h * 128;
@@ -325,8 +317,7 @@ AVX512_INLINE void lone_q6_k(const uint8_t *wg, int i, const uint8_t *q, const u
 	__m512i s[4];
 
 	ahead(wg + i * 13 * 64, 13, 1);
-	for (int j = 0; j < 4; j++)
-		s[j] = _mm512_setzero_si512();
+	zero(s, 4);
 	for (int j = 0; j < 4; j++) {
 		s[0] = dot(s[0], weights_q6_k(wg, i, j, false), q, j);
 		s[1] = dot(s[1], weights_q6_k(wg, i, j + 4, false), q, j + 4);
@@ -365,10 +356,8 @@ AVX512_INLINE void tile_q6_k(TILE_ARGS)
 	for (size_t b = 0; b < k / 256; b++) {
 		const uint8_t *wb = w + b * 52 * 64, *scales = wb + 48 * 64;
 
-		for (int g = 0; g < ng; g++)
-			high[g] = _mm512_setzero_si512();
-		for (int i = 0; i < ng * nt; i++)
-			sum[i] = _mm512_setzero_si512();
+		zero(high, ng);
+		zero(sum, ng * nt);
 #pragma GCC unroll 1
 		for (int i = 0; i < 4; i++) {
 			const int unit = i / 2 * 4 + i % 2;	/* of 32 columns; that of the high quads is 2 on */
