@@ -16,11 +16,12 @@
 #include "../tap.h"
 
 #define MAX	8
+#define MANY	32	/* of a machine with 16 domains */
 #define ROUNDS	20000
 
 struct meet {
 	/* Plain on purpose: what makes them visible is the barrier, and TSan checks that. */
-	uint64_t slot[MAX];
+	uint64_t slot[MANY];
 	unsigned int rounds;
 	atomic_uint wrong;
 };
@@ -83,7 +84,7 @@ static void test_barrier(const struct z5_topo *topo, const char *what, unsigned 
 	 * Threads share cores here: valgrind and TSan need minutes for what a machine does in a
 	 * second.
 	 */
-	m.rounds = getenv("Z5_TEST_ROUNDS") ? atoi(getenv("Z5_TEST_ROUNDS")) : ROUNDS / 2;
+	m.rounds = getenv("Z5_TEST_ROUNDS") ? atoi(getenv("Z5_TEST_ROUNDS")) : n > MAX ? ROUNDS / 40 : ROUNDS / 2;
 	if (!ok(p && z5_pool_n(p) == n, "%s: %u threads", what, n))
 		return;
 	ok(!z5_pool_run(p, meet, &m) && !m.wrong, "%s: %u barriers, everyone sees everyone", what,
@@ -402,8 +403,8 @@ static void test_split(void)
 
 int main(void)
 {
-	struct z5_cpu cpus[MAX];
-	struct z5_l3 l3s[MAX];
+	struct z5_cpu cpus[MANY];
+	struct z5_l3 l3s[MANY];
 	struct z5_topo topo, faked;
 	unsigned int n;
 
@@ -425,6 +426,13 @@ int main(void)
 		test_barrier(&faked, what, MAX, true);
 		test_brief_runs(&faked, what);
 		test_teams(&faked, what);
+	}
+	for (n = 8; n <= 16; n *= 2) {
+		char what[32];
+
+		snprintf(what, sizeof(what), "%u domains", n);
+		split_domains(&faked, cpus, l3s, MANY, n);
+		test_barrier(&faked, what, MANY, true);
 	}
 	z5_topo_free(&topo);
 	return done();
