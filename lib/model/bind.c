@@ -280,3 +280,14 @@ int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t 
 	ld->m->n_params += it.k;
 	return loader_add(ld, &it, it.k * sizeof(float));
 }
+
+int z5_bind_norm(struct z5_loader *ld, struct z5_norm *norm, bool optional, const char *weight, const char *bias,
+		 unsigned int i)
+{
+	const struct zen5rt_model *m = ld->m;
+	int ret = z5_bind_vector(ld, &norm->w, m->h.n_embd, optional, weight, i);
+
+	if (ret || !m->arch->norm_bias || (optional && !z5_bind_has(ld, weight, i)))
+		return ret;
+	return z5_bind_vector(ld, &norm->b, m->h.n_embd, false, bias, i);
+}

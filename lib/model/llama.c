@@ -7,25 +7,10 @@
  * card and published code); with experts in moe.c and latent attention in mla.c: mixtral, qwen 2 and 3 MoE, deepseek 2.
  * What sets them apart is in the table at the end.
  */
-#include <math.h>
-#include <stdatomic.h>
-#include <string.h>
-
 #include "mla.h"
 #include "moe.h"
 
 /* ---- binding ---- */
-
-/* A norm of n_embd; its bias is demanded where the architecture has biases. */
-static int bind_norm(struct zen5rt_model *m, struct z5_loader *ld, struct z5_norm *norm, bool optional,
-		     const char *weight, const char *bias, unsigned int i)
-{
-	int ret = z5_bind_vector(ld, &norm->w, m->h.n_embd, optional, weight, i);
-
-	if (ret || !m->arch->norm_bias || (optional && !z5_bind_has(ld, weight, i)))
-		return ret;
-	return z5_bind_vector(ld, &norm->b, m->h.n_embd, false, bias, i);
-}
 
 static int bind_qkv(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
 {
@@ -118,9 +103,9 @@ static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int
 	l->window = local ? h->window : 0;
 	l->rope = local ? Z5_ROPE_LOCAL : Z5_ROPE_GLOBAL;
 	if (!arch->no_pre_norm &&
-	    ((ret = bind_norm(m, ld, &l->attn_norm, false, "blk.%u.attn_norm.weight", "blk.%u.attn_norm.bias", i)) ||
+	    ((ret = z5_bind_norm(ld, &l->attn_norm, false, "blk.%u.attn_norm.weight", "blk.%u.attn_norm.bias", i)) ||
 	     /* stablelm 2 12B has none: its blocks are parallel */
-	     (ret = bind_norm(m, ld, &l->ffn_norm, arch->parallel,
+	     (ret = z5_bind_norm(ld, &l->ffn_norm, arch->parallel,
 			      arch->sinks ? "blk.%u.post_attention_norm.weight" : "blk.%u.ffn_norm.weight",
 			      "blk.%u.ffn_norm.bias", i))))
 		return ret;
@@ -151,7 +136,7 @@ static int llama_bind(struct zen5rt_model *m, struct z5_loader *ld)
 				  "token_embd.weight", 0)) ||
 	    (ret = z5_bind_matrix(ld, &m->output, "output", h->n_vocab, h->n_embd, true,
 				  "output.weight", 0)) ||
-	    (ret = bind_norm(m, ld, &m->output_norm, false, "output_norm.weight", "output_norm.bias", 0)) ||
+	    (ret = z5_bind_norm(ld, &m->output_norm, false, "output_norm.weight", "output_norm.bias", 0)) ||
 	    (ret = z5_bind_vector(ld, &m->rope_factors, pairs, true, "rope_freqs.weight", 0)) ||
 	    (ret = z5_bind_vector(ld, &m->rope_short, pairs, !longrope, "rope_factors_short.weight", 0)) ||
 	    (ret = z5_bind_vector(ld, &m->rope_long, pairs, !longrope, "rope_factors_long.weight", 0)))
@@ -165,32 +150,6 @@ static int llama_bind(struct zen5rt_model *m, struct z5_loader *ld)
 }
 
 /* ---- the pass ---- */
-
-static void norm(const struct z5_pass *p, float *y, const float *x, const struct z5_norm *n)
-{
-	if (p->m->arch->layer_norm)
-		p->k->layernorm(y, x, n->w, n->b, p->h->n_embd, p->h->eps);
-	else
-		p->k->rmsnorm(y, x, n->w, p->h->n_embd, p->h->eps);
-}
-
-/* acts = norm(x), or x where the block has no norm of its own */
-static void prepare_norm(const struct z5_pass *p, const struct z5_norm *n, unsigned int forms)
-{
-	uint64_t t0, t1;
-
-	z5_own_tokens(p, &t0, &t1);
-	for (uint64_t t = t0; t < t1; t++) {
-		float *y = z5_row(&p->acts->form[Z5_ACT_F32], t);
-
-		if (n->w)
-			norm(p, y, z5_row(&p->s->x, t), n);
-		else
-			memcpy(y, z5_row(&p->s->x, t), p->h->n_embd * sizeof(float));
-		z5_quantize(p, p->acts, t, y, p->h->n_embd, forms);
-	}
-	z5_share_tokens(p);
-}
 
 /* x += y, for n floats of it */
 static void add_residual(const struct z5_pass *p, float *x, float *y, size_t n)
@@ -237,23 +196,6 @@ static void residual(const struct z5_pass *p, const struct z5_weight *w, const f
 		residual_norm(p, w, post_norm);
 }
 
-/* Embedding rows and rotary angles of the tokens. */
-static void begin(const struct z5_pass *p)
-{
-	const struct z5_hparams *h = p->h;
-	uint64_t t0, t1;
-
-	z5_split(p->t, p->n, &t0, &t1);
-	for (uint64_t t = t0; t < t1; t++) {
-		p->m->embd.ops->unpack_row(z5_row(&p->s->x, t), p->m->embd.data,
-					   (size_t)p->step->tokens[t], h->n_embd);
-		if (h->embd_scale != 1)
-			z5_scale(z5_row(&p->s->x, t), h->embd_scale, h->n_embd);
-	}
-	z5_pass_angles(p);
-	z5_barrier(p->t);
-}
-
 static unsigned int qkv_forms(const struct z5_layer *l)
 {
 	return z5_form(&l->q) | z5_form(&l->k) | z5_form(&l->v);
@@ -294,16 +236,6 @@ static void ffn_down(const struct z5_pass *p, const struct z5_layer *l)
 	residual(p, &l->down, l->down_bias, l->ffn_post_norm);
 }
 
-/* A chunk of a long prompt takes seconds on a large model: ask between layers whether it is still wanted. */
-static void poll_cancel(const struct z5_pass *p, unsigned int layer)
-{
-	const struct z5_step *step = p->step;
-	uint64_t done = step->done + (uint64_t)step->n * (layer + 1) / p->h->n_layer;
-
-	if (z5_progress(p->m->rt, ZEN5RT_STAGE_PREFILL, done, step->total))
-		atomic_store(&p->step->cancelled, true);
-}
-
 static void layer(const struct z5_pass *p, unsigned int i)
 {
 	const struct z5_layer *l = &p->m->layers[i];
@@ -311,12 +243,12 @@ static void layer(const struct z5_pass *p, unsigned int i)
 	const bool parallel = p->m->arch->parallel && !l->ffn_norm.w;
 
 	if (p->m->arch->mla) {
-		prepare_norm(p, &l->attn_norm, z5_mla_forms(&l->mla));
+		z5_prepare_norm(p, &l->attn_norm, z5_mla_forms(&l->mla));
 		z5_mla_heads(p, i);
 		z5_attention(p, i);
 		z5_mla_result(p, &l->mla, &l->o);
 	} else {
-		prepare_norm(p, &l->attn_norm, qkv_forms(l) | (parallel ? ffn_forms(l) : 0));
+		z5_prepare_norm(p, &l->attn_norm, qkv_forms(l) | (parallel ? ffn_forms(l) : 0));
 		z5_product_buf(p, &l->q, &p->s->q);
 		z5_product_buf(p, &l->k, &p->s->k);
 		z5_product_buf(p, &l->v, &p->s->v);
@@ -332,94 +264,22 @@ static void layer(const struct z5_pass *p, unsigned int i)
 	residual(p, &l->o, l->o_bias, l->attn_post_norm);
 	z5_barrier(p->t);
 	if (l->moe.router.ops) {
-		prepare_norm(p, &l->ffn_norm, z5_moe_forms(&l->moe));
+		z5_prepare_norm(p, &l->ffn_norm, z5_moe_forms(&l->moe));
 		z5_moe_ffn(p, &l->moe);
 		residual(p, &l->moe.down.w, NULL, l->ffn_post_norm);
 	} else if (parallel) {
 		ffn_down(p, l);
 	} else {
-		prepare_norm(p, &l->ffn_norm, ffn_forms(l));
+		z5_prepare_norm(p, &l->ffn_norm, ffn_forms(l));
 		ffn_up(p, l);
 		ffn_down(p, l);
 	}
-	if (p->t->i == 0 && p->n > 1)
-		poll_cancel(p, i);
-	z5_barrier(p->t);
-}
-
-/* What becomes of n products with the output matrix. */
-static void finish_logits(const struct z5_pass *p, float *x, size_t n)
-{
-	if (p->h->logit_scale != 1)
-		z5_scale(x, p->h->logit_scale, n);
-	if (p->h->final_softcap > 0)
-		p->k->softcap(x, n, p->h->final_softcap);
-}
-
-/* Logits of the last token, which every thread prepares for itself. */
-static void logits(const struct z5_pass *p)
-{
-	float *x = (float *)p->own->acts.form[Z5_ACT_F32].p;
-	uint64_t r0, r1;
-
-	norm(p, x, z5_row(&p->s->x, p->n - 1), &p->m->output_norm);
-	z5_quantize(p, &p->own->acts, 0, x, p->h->n_embd, z5_form(&p->m->output));
-	z5_product(p, &p->m->output, &p->own->acts, 1, p->s->logits, 0);
-	z5_own_rows(p, &p->m->output, &r0, &r1);
-	if (r0 < r1)
-		finish_logits(p, p->s->logits + r0, r1 - r0);
-}
-
-/*
- * Logits of every token, some rows at a time: the matrix writes whole groups of rows, so the caller's memory, which
- * has no room for padding between tokens, gets a copy.
- */
-static void all_logits(const struct z5_pass *p)
-{
-	const uint64_t n_vocab = p->h->n_vocab;
-
-	for (uint32_t from = 0, n; from < p->n; from += n) {
-		uint64_t t0, t1;
-
-		n = p->n - from < Z5_LOGITS_ROWS ? p->n - from : Z5_LOGITS_ROWS;
-		z5_split(p->t, n, &t0, &t1);
-		for (uint64_t t = t0; t < t1; t++) {
-			float *x = z5_row(&p->s->acts.form[Z5_ACT_F32], t);
-
-			norm(p, x, z5_row(&p->s->x, from + t), &p->m->output_norm);
-			z5_quantize(p, &p->s->acts, t, x, p->h->n_embd, z5_form(&p->m->output));
-		}
-		z5_barrier(p->t);
-		z5_product(p, &p->m->output, &p->s->acts, n, (float *)p->s->rows.p, p->s->rows.stride);
-		z5_barrier(p->t);
-		for (uint64_t t = t0; t < t1; t++) {
-			float *row = p->step->all + (from + t) * n_vocab;
-
-			memcpy(row, z5_row(&p->s->rows, t), n_vocab * sizeof(float));
-			finish_logits(p, row, n_vocab);
-		}
-	}
+	z5_layer_end(p, i);
 }
 
 static void llama_forward(const struct z5_thread *t, void *arg)
 {
-	struct z5_step *step = arg;
-	struct zen5rt_session *s = step->s;
-	struct z5_pass p = {
-		.t = t, .step = step, .s = s, .m = s->m, .h = &s->m->h, .k = &s->m->rt->k,
-		.own = &s->threads[t->i], .n = step->n,
-	};
-
-	p.acts = p.n > 1 ? &s->acts : &p.own->acts;
-	begin(&p);
-	for (unsigned int i = 0; i < p.h->n_layer && !atomic_load(&step->cancelled); i++)
-		layer(&p, i);
-	if (atomic_load(&step->cancelled))
-		return;
-	if (step->all)
-		all_logits(&p);
-	else if (step->logits)
-		logits(&p);
+	z5_pass_run(t, arg, layer);
 }
 
 #define LLAMA .bind = llama_bind, .forward = llama_forward

@@ -187,6 +187,9 @@ int z5_bind_vector(struct z5_loader *ld, const float **v, uint64_t n, bool optio
 /* count vectors of n floats in one tensor. */
 int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t count, bool optional,
 		    const char *fmt, unsigned int layer);
+/* A norm of n_embd; its bias is demanded where the architecture has biases. */
+int z5_bind_norm(struct z5_loader *ld, struct z5_norm *norm, bool optional, const char *weight, const char *bias,
+		 unsigned int layer);
 /* Whether the file has such a tensor. */
 bool z5_bind_has(const struct z5_loader *ld, const char *fmt, unsigned int layer);
 

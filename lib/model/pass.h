@@ -54,6 +54,16 @@ void z5_quantize(const struct z5_pass *p, struct z5_acts *acts, size_t t, const 
 /* acts = x, for a product with w */
 void z5_prepare(const struct z5_pass *p, const struct z5_buf *x, const struct z5_weight *w);
 
+/* ---- ends.c ---- */
+
+void z5_norm(const struct z5_pass *p, float *y, const float *x, const struct z5_norm *n);
+/* acts = norm(x), or x where the block has no norm of its own */
+void z5_prepare_norm(const struct z5_pass *p, const struct z5_norm *n, unsigned int forms);
+/* A layer's last barrier; thread 0 asks ahead of it whether a prompt is still wanted. */
+void z5_layer_end(const struct z5_pass *p, unsigned int i);
+/* The whole pass; arg is its step. */
+void z5_pass_run(const struct z5_thread *t, void *arg, void (*layer)(const struct z5_pass *p, unsigned int i));
+
 /* ---- attention.c ---- */
 
 /* Cosines and sines of this thread's share of the tokens; a barrier has to follow. */
