@@ -254,6 +254,87 @@ struct z5_attn {
 };
 typedef void (*z5_attn_fn)(const struct z5_attn *a);
 
+/* ---- recurrent models ----
+ *
+ * What they keep between tokens lies in lines of 16 floats, one for each of 16 channels (a group) that follow each
+ * other: a channel is a lane whose sums run in order, and tokens follow one after the other, however many are given at
+ * a time. A sum over a channel's lines is four, over lines 4i, 4i + 1, 4i + 2 and 4i + 3, in order, and
+ * (sum 0 + sum 1) + (sum 2 + sum 3) of them: one would wait for itself.
+ *
+ * Strides are in floats, from a token to the next.
+ */
+
+/* Functions of one number, in place. */
+enum z5_map {
+	Z5_MAP_SIGMOID,		/* 1 / (1 + exp(-x)) */
+	Z5_MAP_TANH,
+	Z5_MAP_SOFTPLUS,	/* log(1 + exp(x)) */
+	Z5_N_MAPS
+};
+typedef void (*z5_map_fn)(float *x, size_t n);
+
+/*
+ * A filter over the last `width` inputs of each channel, then SiLU (Mamba: Gu and Dao, arXiv 2312.00752, section 3.4):
+ * x[t] = silu(bias + sum of w[j] x[t - width + 1 + j]), an fma a j, in order.
+ */
+#define Z5_CONV_WIDTH	8
+struct z5_conv {
+	size_t width;		/* 2 to Z5_CONV_WIDTH */
+	size_t groups, n;
+	const float *w;		/* `width` lines a group */
+	const float *bias;	/* one */
+	float *state;		/* width - 1: inputs before x, the oldest first */
+	float *x;
+	size_t stride;
+};
+typedef void (*z5_conv_fn)(const struct z5_conv *c);
+
+/*
+ * The selective scan (arXiv 2312.00752, algorithm 2; Mamba 2: Dao and Gu, 2405.21060, section 7). For each line i of a
+ * channel: s[i] = exp(dt a[i]) s[i] + (dt x) b[i], and y = sum of s[i] c[i], + d x.
+ */
+struct z5_scan {
+	size_t n_state;		/* lines of a channel, a multiple of 4 */
+	size_t groups, n;
+	/*
+	 * 0: each channel has its own dt and d, and an a a line. Else so many groups are a head, which has one dt, one a
+	 * and one d.
+	 */
+	size_t head;
+	float *state;
+	const float *a, *d;	/* n_state lines and one a group, or a float a head */
+	const float *x, *dt;	/* one line a group; dt: or a float a head */
+	const float *b, *c;	/* n_state floats for all groups */
+	float *y;		/* may be x */
+	size_t x_stride, dt_stride, bc_stride, y_stride;
+};
+typedef void (*z5_scan_fn)(const struct z5_scan *s);
+
+/*
+ * RWKV's time mix, head by head. The channels of a group are dimensions of a head's value, a line is a dimension i of
+ * its key: S[i] is what the state has for it.
+ *
+ *  wkv6 (Peng et al., arXiv 2404.05892, section 4): y = sum of r[i] (S[i] + u[i] k[i] v), then S[i] = w[i] S[i] + k[i] v.
+ *  wkv7 (2503.14456, section 4): S[i] = w[i] S[i] + (sum of S[j] a[j]) b[i] + k[i] v, then y = sum of r[i] S[i].
+ */
+struct z5_wkv {
+	size_t size;		/* of a head, a multiple of 8 */
+	size_t heads, n;
+	float *state;		/* a head: `size` lines for each 16 dimensions of the value, and for what remains */
+	const float *r, *w, *k, *v;	/* heads side by side */
+	const float *u;		/* wkv6: the same for each token */
+	const float *a, *b;	/* wkv7 */
+	float *y;
+	size_t stride;
+};
+typedef void (*z5_wkv_fn)(const struct z5_wkv *w);
+
+/* Floats that such a head keeps. */
+static inline size_t z5_wkv_floats(size_t size)
+{
+	return (size + 15) / 16 * 16 * size;
+}
+
 /*
  * `rounds` turns of a loop that multiplies and adds in registers and waits for nothing; *ops gets the operations, two
  * for each product that was added. Returns something made of the results, for the caller to keep.
@@ -274,6 +355,10 @@ struct z5_kernels {
 	z5_exp_fn exp;
 	z5_softcap_fn softcap;
 	z5_attn_fn attn;
+	z5_map_fn map[Z5_N_MAPS];
+	z5_conv_fn conv;
+	z5_scan_fn scan;
+	z5_wkv_fn wkv6, wkv7;
 	/* Reads n bytes (multiple of 64) and folds them into one word, for bandwidth measurements. */
 	uint64_t (*read)(const void *p, size_t n);
 	z5_peak_fn peak_int8, peak_f32;		/* NULL: the level has no vectors */

@@ -99,6 +99,24 @@ static inline float z5_tanh(float x)
 	return copysignf((1.0f - e) / (1.0f + e), x);
 }
 
+static inline float z5_sigmoid(float x)
+{
+	return 1.0f / (1.0f + z5_exp(-x));
+}
+
+/*
+ * log(1 + exp(x)) = max(x, 0) + log(1 + e), e = exp(-|x|), within 3 ulp: log(1 + e) = 2 atanh(e / (2 + e)), of which the
+ * series ends at a part of 1e-9.
+ */
+static inline float z5_softplus(float x)
+{
+	float e = z5_exp(-fabsf(x)), s = e / (2.0f + e), q = s * s, p = 1.0f / 15;
+
+	for (int i = 13; i > 0; i -= 2)
+		p = fmaf(p, q, 1.0f / (float)i);
+	return fmaf(s + s, p, z5_max(x, 0.0f));
+}
+
 /* gelu(x) = x / (1 + exp(x (A + B x^2))), A = -2 sqrt(2 / pi), B = 0.044715 A */
 #define Z5_GELU_A	-1.59576912f
 #define Z5_GELU_B	-0.0713548163f

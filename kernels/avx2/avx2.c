@@ -39,6 +39,12 @@ void z5_kernels_avx2(struct z5_kernels *k)
 	k->exp = z5_avx2_exp;
 	k->softcap = z5_avx2_softcap;
 	k->attn = z5_avx2_attn;
+	for (int i = 0; i < Z5_N_MAPS; i++)
+		k->map[i] = z5_avx2_map[i];
+	k->conv = z5_avx2_conv;
+	k->scan = z5_avx2_scan;
+	k->wkv6 = z5_avx2_wkv6;
+	k->wkv7 = z5_avx2_wkv7;
 	k->read = z5_avx2_read;
 	k->peak_int8 = z5_avx2_peak_int8;
 	k->peak_f32 = z5_avx2_peak_f32;

@@ -39,6 +39,12 @@ void z5_kernels_avx512(struct z5_kernels *k)
 	k->exp = z5_avx512_exp;
 	k->softcap = z5_avx512_softcap;
 	k->attn = z5_avx512_attn;
+	for (int i = 0; i < Z5_N_MAPS; i++)
+		k->map[i] = z5_avx512_map[i];
+	k->conv = z5_avx512_conv;
+	k->scan = z5_avx512_scan;
+	k->wkv6 = z5_avx512_wkv6;
+	k->wkv7 = z5_avx512_wkv7;
 	k->read = z5_avx512_read;
 	k->peak_int8 = z5_avx512_peak_int8;
 	k->peak_f32 = z5_avx512_peak_f32;

@@ -149,5 +149,11 @@ void z5_kernels_ref(struct z5_kernels *k)
 	k->exp = ref_exp;
 	k->softcap = z5_ref_softcap;
 	k->attn = z5_ref_attn;
+	for (int i = 0; i < Z5_N_MAPS; i++)
+		k->map[i] = z5_ref_map[i];
+	k->conv = z5_ref_conv;
+	k->scan = z5_ref_scan;
+	k->wkv6 = z5_ref_wkv6;
+	k->wkv7 = z5_ref_wkv7;
 	k->read = ref_read;
 }

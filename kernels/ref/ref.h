@@ -33,6 +33,12 @@ void z5_ref_matmul_iq1_m(Z5_MATMUL_ARGS);
 /* Of ops.c */
 void z5_ref_quant_q8_32(void *dst, const float *x, size_t k);
 void z5_ref_softcap(float *x, size_t n, float cap);
+/* Of recur.c */
+extern const z5_map_fn z5_ref_map[Z5_N_MAPS];
+void z5_ref_conv(const struct z5_conv *c);
+void z5_ref_scan(const struct z5_scan *s);
+void z5_ref_wkv6(const struct z5_wkv *w);
+void z5_ref_wkv7(const struct z5_wkv *w);
 /* Of attn.c */
 void z5_ref_attn(const struct z5_attn *a);
 

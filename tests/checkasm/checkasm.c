@@ -300,6 +300,7 @@ int main(int argc, char **argv)
 		check_ops(&l);
 		check_kv(&l);
 		check_attn(&l);
+		check_recur(&l);
 	}
 	return done();
 }

@@ -93,6 +93,7 @@ void check_matmul(const struct level *l);
 void check_ops(const struct level *l);
 void check_attn(const struct level *l);
 void check_kv(const struct level *l);
+void check_recur(const struct level *l);
 int bench(int level);
 
 /* One token's activation of width k from plain floats or of an extreme form; see matmul.c. */
