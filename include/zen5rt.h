@@ -329,7 +329,7 @@ ZEN5RT_API int zen5rt_model_read_bandwidth(struct zen5rt_model *model, double *b
 /* ---- memory regions ---- */
 
 struct zen5rt_region_info {
-	const char *use;	/* "weights", "KV cache", "scratch" */
+	const char *use;	/* "weights", "KV cache", of a recurrent model "state", "scratch" */
 	const char *backend;	/* "zen5mem", "hugetlb-1g", "hugetlb-2m", "thp", "plain" */
 	uint64_t asked;		/* bytes needed */
 	uint64_t size;		/* bytes reserved, whole pages */
@@ -411,7 +411,11 @@ ZEN5RT_API const char *zen5rt_kv_type(unsigned int i);
 
 struct zen5rt_session_params {
 	size_t size;
-	uint32_t n_ctx;		/* positions; 0: the model's training context, at most 4096 */
+	/*
+	 * positions; 0: the model's training context, at most 4096. A recurrent model needs no memory for them: its
+	 * training context.
+	 */
+	uint32_t n_ctx;
 	uint32_t n_ubatch;	/* tokens a prefill chunk; 0: 512 */
 	/*
 	 * How keys and values are kept: "f32", "f16" or "bf16" (half as large, rounded to nearest even, what is larger than
@@ -453,8 +457,15 @@ ZEN5RT_API int zen5rt_eval_all(struct zen5rt_session *session, const int32_t *to
 /* float[n_vocab] after the last eval, valid until the next; NULL before the first. */
 ZEN5RT_API const float *zen5rt_logits(const struct zen5rt_session *session);
 
-/* Forgets all positions from pos on; -EINVAL if pos is past the end. */
+/*
+ * Forgets all positions from pos on. -EINVAL if pos is past the end; -ENOTSUP, and nothing is changed, if the model is
+ * recurrent and cannot go back there: a token changes the whole of its state, so that there are only copies to go back
+ * to. These are of the two latest positions at which an evaluation of more than one token began or ended; the empty
+ * sequence can always be gone back to.
+ */
 ZEN5RT_API int zen5rt_session_rewind(struct zen5rt_session *session, uint32_t pos);
+/* The last position that is not after pos and can be gone back to: pos itself, unless the model is recurrent. */
+ZEN5RT_API uint32_t zen5rt_session_can_rewind(const struct zen5rt_session *session, uint32_t pos);
 
 /* ---- grammars: what a model may say ---- */
 

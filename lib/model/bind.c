@@ -281,6 +281,28 @@ int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t 
 	return loader_add(ld, &it, it.k * sizeof(float));
 }
 
+int z5_bind_lines(struct z5_loader *ld, const float **v, uint64_t rows, uint64_t k, const char *fmt,
+		  unsigned int layer)
+{
+	struct item it = { .rows = rows, .k = k, .dest = (void **)v };
+	struct z5_weight w;
+	size_t bytes;
+	int ret;
+
+	ret = loader_find(ld, fmt, layer, 0, false, &it.t, &it.ops);
+	if (ret < 0)
+		return ret;
+	ret = loader_shape(ld, it.t, k, rows);
+	if (ret)
+		return ret;
+	if (it.ops != &z5_types[Z5_F32])
+		return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, expected F32", gguf_path(ld->g), it.t->name,
+			       it.ops->name);
+	it.to = it.ops;
+	ret = loader_packed(ld, &w, &it, &bytes);
+	return ret ? ret : loader_add(ld, &it, bytes);
+}
+
 int z5_bind_norm(struct z5_loader *ld, struct z5_norm *norm, bool optional, const char *weight, const char *bias,
 		 unsigned int i)
 {

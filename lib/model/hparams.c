@@ -78,6 +78,8 @@ int z5_hparams_read(const struct gguf *g, const struct z5_arch *arch, struct z5_
 	int ret;
 
 	memset(h, 0, sizeof(*h));
+	if (arch->hparams)
+		return arch->hparams(g, arch, h, err);
 	if ((ret = key_u32(&k, "context_length", 1, 1u << 30, 0, &h->n_ctx)) ||
 	    (ret = key_u32(&k, "embedding_length", 1, 1u << 20, 0, &h->n_embd)) ||
 	    (ret = key_u32(&k, "block_count", 1, 1024, 0, &h->n_layer)) ||

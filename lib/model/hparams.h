@@ -2,6 +2,7 @@
 #ifndef Z5_HPARAMS_H
 #define Z5_HPARAMS_H
 
+#include <cache/state.h>
 #include <gguf/gguf.h>
 
 #include "rope.h"
@@ -28,6 +29,18 @@ struct z5_mla_hparams {
 	uint32_t nope, v;		/* width of a head's unturned query, and of its result */
 };
 
+/* Of Mamba; 0 where there are none. */
+struct z5_ssm_hparams {
+	uint32_t conv;			/* inputs that the convolution sees */
+	uint32_t inner, state;		/* channels, and what each keeps */
+	uint32_t rank;			/* inner width of dt; mamba2: heads */
+	uint32_t groups;		/* mamba2: of heads that share B and C */
+	uint32_t width;			/* channels of the convolution */
+};
+
+/* Parts of the state. */
+enum { Z5_SSM_CONV, Z5_SSM_STATE };
+
 struct z5_hparams {
 	uint32_t n_ctx, n_embd, n_layer, n_head, n_head_kv, n_ff;
 	uint32_t n_vocab;		/* from the vocabulary */
@@ -41,6 +54,9 @@ struct z5_hparams {
 	float logit_scale, final_softcap;
 	struct z5_moe_hparams moe;
 	struct z5_mla_hparams mla;
+	struct z5_ssm_hparams ssm;
+	/* floats that a layer of a recurrent model keeps between tokens, part by part */
+	size_t keeps[Z5_STATE_PARTS];
 };
 
 /* Whether layer i sees only the last h->window positions, if there is a window at all. */

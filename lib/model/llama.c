@@ -298,7 +298,7 @@ static const struct z5_moe_kind olmoe = { .required = true, .gating = Z5_GATING_
 static const struct z5_moe_kind granitemoe = { .required = true, .gating = Z5_GATING_SOFTMAX, .norm = true };
 static const struct z5_moe_kind deepseek = { .gating = Z5_GATING_SOFTMAX };
 
-const struct z5_arch z5_archs[] = {
+const struct z5_arch z5_llama_archs[] = {
 	{ .name = "llama", LLAMA, .moe = &mixtral },
 	{ .name = "qwen2", LLAMA, .neox = true, .qkv_bias = true },
 	{ .name = "qwen3", LLAMA, .neox = true, .qk_norm = Z5_QK_HEAD },

@@ -383,6 +383,17 @@ static int load_weights(struct z5_loader *ld)
 
 /* ---- the model as a whole ---- */
 
+static const struct z5_arch *const families[] = { z5_llama_archs, z5_mamba_archs };
+
+static const struct z5_arch *find_arch(struct gguf_str s)
+{
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		for (const struct z5_arch *a = families[i]; a->name; a++)
+			if (strlen(a->name) == s.len && !memcmp(a->name, s.p, s.len))
+				return a;
+	return NULL;
+}
+
 static int load_arch(struct zen5rt_model *m, const struct gguf *g, struct zen5rt_error *err)
 {
 	struct gguf_str s;
@@ -392,12 +403,9 @@ static int load_arch(struct zen5rt_model *m, const struct gguf *g, struct zen5rt
 		return ret;
 	if (!ret)
 		return z5_fail(err, -EINVAL, "%s: general.architecture is missing", gguf_path(g));
-	for (const struct z5_arch *a = z5_archs; a->name; a++) {
-		if (strlen(a->name) == s.len && !memcmp(a->name, s.p, s.len)) {
-			m->arch = a;
-			return 0;
-		}
-	}
+	m->arch = find_arch(s);
+	if (m->arch)
+		return 0;
 	return z5_fail(err, -EINVAL, "%s: architecture \"%.*s\" is not one that this version can run; Documentation/models.rst has the list",
 		       gguf_path(g), (int)(s.len < 48 ? s.len : 48), s.p);
 }

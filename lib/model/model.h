@@ -70,6 +70,15 @@ struct z5_mla {
 	struct z5_stack k_b, v_b;	/* a head each: kv_lora x nope, v x kv_lora */
 };
 
+/* A block of Mamba; mamba.c. Lines are those of struct z5_conv and z5_scan. */
+struct z5_ssm {
+	struct z5_weight in_x, in_z;	/* what goes through the convolution, and the gate */
+	struct z5_weight x;		/* dt's low rank form, B and C; mamba2: none, all but dt is in in_x */
+	struct z5_weight dt, out;
+	const float *conv, *conv_bias, *dt_bias, *a, *d;
+	const float *norm;		/* mamba2, by group of heads */
+};
+
 /* Weight and bias of a norm; w == NULL: there is none, b == NULL: it has no bias. */
 struct z5_norm {
 	const float *w, *b;
@@ -86,9 +95,11 @@ struct z5_layer {
 	enum z5_rope_set rope;
 	struct z5_moe moe;
 	struct z5_mla mla;
+	struct z5_ssm ssm;
 };
 
 struct z5_arch;
+struct z5_layout;
 struct z5_loader;
 
 struct zen5rt_model {
@@ -161,11 +172,21 @@ struct z5_arch {
 	float attn_softcap, final_softcap;
 	float local_base;	/* rotary base of layers with a window; 0: that of the others */
 	uint32_t wide_at_layers;	/* see default_attn_scale() in hparams.c */
+	/* a recurrent architecture reads all of its numbers itself; else NULL */
+	int (*hparams)(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
+		       struct zen5rt_error *err);
 	int (*bind)(struct zen5rt_model *m, struct z5_loader *ld);
+	void (*layout)(struct zen5rt_session *s, struct z5_layout *l);	/* of scratch that others have not; NULL */
 	void (*forward)(const struct z5_thread *t, void *step);
 };
 
-extern const struct z5_arch z5_archs[];		/* ends with a NULL name */
+static inline bool z5_recurrent(const struct z5_arch *arch)
+{
+	return arch->hparams;
+}
+
+/* Each ends with a NULL name. */
+extern const struct z5_arch z5_llama_archs[], z5_mamba_archs[];
 
 /*
  * What loading the file would take, without reading any weight: the model's numbers, as far as they could be read, and
@@ -187,6 +208,9 @@ int z5_bind_vector(struct z5_loader *ld, const float **v, uint64_t n, bool optio
 /* count vectors of n floats in one tensor. */
 int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t count, bool optional,
 		    const char *fmt, unsigned int layer);
+/* A matrix of F32 in groups of 16 rows, a line of the group for each column; for kernels that are no products. */
+int z5_bind_lines(struct z5_loader *ld, const float **v, uint64_t rows, uint64_t k, const char *fmt,
+		  unsigned int layer);
 /* A norm of n_embd; its bias is demanded where the architecture has biases. */
 int z5_bind_norm(struct z5_loader *ld, struct z5_norm *norm, bool optional, const char *weight, const char *bias,
 		 unsigned int layer);
@@ -215,5 +239,8 @@ int z5_hparams_moe(const struct gguf *g, const struct z5_arch *arch, struct z5_h
 /* Sets n_head_kv, hd_k and hd_v to what the cache holds. */
 int z5_hparams_mla(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
 		   struct zen5rt_error *err);
+/* What recurrent architectures have for z5_arch.hparams. */
+int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
+int z5_hparams_mamba2(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
 
 #endif

@@ -120,3 +120,20 @@ void z5_prepare(const struct z5_pass *p, const struct z5_buf *x, const struct z5
 		z5_quantize(p, p->acts, t, z5_row(x, t), w->k, z5_form(w));
 	z5_share_tokens(p);
 }
+
+void z5_add_product(const struct z5_pass *p, const struct z5_weight *w)
+{
+	uint64_t r0, r1;
+
+	z5_own_rows(p, w, &r0, &r1);
+	for (uint32_t t = 0; t < p->n && r0 < r1; t++)
+		z5_add(z5_row(&p->s->x, t) + r0, z5_row(&p->s->y, t) + r0, r1 - r0);
+}
+
+void z5_state_wait(const struct z5_pass *p)
+{
+	const double budget = p->m->rt->govern.budget / p->t->n;
+
+	if (budget > 0)
+		z5_budget_wait(&p->own->budget, budget, p->s->state.layer_bytes / p->t->n);
+}

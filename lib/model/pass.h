@@ -54,6 +54,11 @@ void z5_quantize(const struct z5_pass *p, struct z5_acts *acts, size_t t, const 
 /* acts = x, for a product with w */
 void z5_prepare(const struct z5_pass *p, const struct z5_buf *x, const struct z5_weight *w);
 
+/* x += y, for the rows of a product with w that this thread computed. A barrier has to follow. */
+void z5_add_product(const struct z5_pass *p, const struct z5_weight *w);
+/* Waits until the budget has room for this thread's share of a layer's state. */
+void z5_state_wait(const struct z5_pass *p);
+
 /* ---- ends.c ---- */
 
 void z5_norm(const struct z5_pass *p, float *y, const float *x, const struct z5_norm *n);

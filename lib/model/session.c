@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "fpenv.h"
+#include "layout.h"
 
 void zen5rt_session_params_init(struct zen5rt_session_params *params)
 {
@@ -20,50 +21,28 @@ const char *zen5rt_kv_type(unsigned int i)
 	return z5_kv_type_name(i);
 }
 
-/*
- * Lays the buffers out one after the other. With base NULL only counts, so that the size and the layout are one
- * piece of code. Widths are bounded by the model's checked numbers and rows by n_ubatch: no overflow in 64 bits.
- */
-struct layout {
-	uint8_t *base;
-	size_t size;
-};
-
-static void *layout_bytes(struct layout *l, size_t bytes)
-{
-	uint8_t *p = l->base ? l->base + l->size : NULL;
-
-	l->size += Z5_ALIGN64(bytes);
-	return p;
-}
-
-static void layout_buf(struct layout *l, struct z5_buf *b, size_t rows, size_t bytes)
-{
-	b->stride = Z5_ALIGN64(bytes);
-	b->p = layout_bytes(l, rows * b->stride);
-}
-
 static size_t at_least(size_t a, size_t b)
 {
 	return a > b ? a : b;
 }
 
-static void layout_acts(struct layout *l, struct z5_acts *a, size_t rows, const struct z5_hparams *h)
+static void layout_acts(struct z5_layout *l, struct z5_acts *a, size_t rows, const struct z5_hparams *h)
 {
 	size_t k = at_least(h->n_embd, at_least(h->n_ff, h->moe.n_ff_shared));
 
 	k = at_least(k, (size_t)h->n_head * h->hd_v);
 	k = at_least(k, at_least(h->mla.q_lora, (size_t)h->n_head * h->mla.v));
+	k = at_least(k, at_least(h->ssm.inner, h->ssm.rank));
 	for (int i = 0; i < Z5_N_ACTS; i++)
-		layout_buf(l, &a->form[i], rows, z5_act_bytes(i, k));
+		z5_layout_buf(l, &a->form[i], rows, z5_act_bytes(i, k));
 }
 
 /* Acts in some forms only. */
-static void layout_forms(struct layout *l, struct z5_acts *a, size_t rows, size_t k, unsigned int forms)
+static void layout_forms(struct z5_layout *l, struct z5_acts *a, size_t rows, size_t k, unsigned int forms)
 {
 	for (int i = 0; i < Z5_N_ACTS; i++)
 		if (forms >> i & 1)
-			layout_buf(l, &a->form[i], rows, z5_act_bytes(i, k));
+			z5_layout_buf(l, &a->form[i], rows, z5_act_bytes(i, k));
 }
 
 /* As many as a matrix of so many rows writes. */
@@ -72,7 +51,7 @@ static size_t padded(size_t rows)
 	return (rows + Z5_GROUP - 1) / Z5_GROUP * Z5_GROUP;
 }
 
-static void layout_moe(struct layout *l, struct zen5rt_session *s)
+static void layout_moe(struct z5_layout *l, struct zen5rt_session *s)
 {
 	const struct z5_moe_hparams *h = &s->m->h.moe;
 	const size_t n = s->n_ubatch, slots = n * h->used, n_embd = s->m->h.n_embd, f = sizeof(float);
@@ -87,33 +66,33 @@ static void layout_moe(struct layout *l, struct zen5rt_session *s)
 		in |= 1u << w->gate.w.ops->act | 1u << w->up.w.ops->act;
 		mid |= 1u << w->down.w.ops->act;
 	}
-	layout_buf(l, &m->logits, n, h->n * f);
-	layout_buf(l, &m->shared_weight, n, Z5_GROUP * f);
-	m->expert = layout_bytes(l, slots * sizeof(*m->expert));
-	m->slot = layout_bytes(l, slots * sizeof(*m->slot));
-	m->weight = layout_bytes(l, slots * sizeof(*m->weight));
-	m->token = layout_bytes(l, slots * sizeof(*m->token));
-	m->next = layout_bytes(l, h->n * sizeof(*m->next));
-	m->jobs = layout_bytes(l, h->n * sizeof(*m->jobs));
+	z5_layout_buf(l, &m->logits, n, h->n * f);
+	z5_layout_buf(l, &m->shared_weight, n, Z5_GROUP * f);
+	m->expert = z5_layout_bytes(l, slots * sizeof(*m->expert));
+	m->slot = z5_layout_bytes(l, slots * sizeof(*m->slot));
+	m->weight = z5_layout_bytes(l, slots * sizeof(*m->weight));
+	m->token = z5_layout_bytes(l, slots * sizeof(*m->token));
+	m->next = z5_layout_bytes(l, h->n * sizeof(*m->next));
+	m->jobs = z5_layout_bytes(l, h->n * sizeof(*m->jobs));
 	layout_forms(l, &m->acts, n > 1 ? slots : 0, at_least(n_embd, h->n_ff), in | mid);
-	layout_buf(l, &m->gate, slots, h->n_ff * f);
-	layout_buf(l, &m->up, slots, h->n_ff * f);
-	layout_buf(l, &m->y, slots, n_embd * f);
+	z5_layout_buf(l, &m->gate, slots, h->n_ff * f);
+	z5_layout_buf(l, &m->up, slots, h->n_ff * f);
+	z5_layout_buf(l, &m->y, slots, n_embd * f);
 	for (unsigned int i = 0; i < z5_pool_n(s->m->rt->pool); i++) {
 		struct z5_moe_private *p = &s->threads[i].moe;
 
-		p->logits = layout_bytes(l, h->n * f);
-		p->choice = layout_bytes(l, h->n * f);
-		p->group = layout_bytes(l, h->n * f);
-		p->chosen = layout_bytes(l, h->n * sizeof(*p->chosen));
-		p->weight = layout_bytes(l, h->used * f);
-		p->slot = layout_bytes(l, h->used * sizeof(*p->slot));
-		p->jobs = layout_bytes(l, h->used * sizeof(*p->jobs));
+		p->logits = z5_layout_bytes(l, h->n * f);
+		p->choice = z5_layout_bytes(l, h->n * f);
+		p->group = z5_layout_bytes(l, h->n * f);
+		p->chosen = z5_layout_bytes(l, h->n * sizeof(*p->chosen));
+		p->weight = z5_layout_bytes(l, h->used * f);
+		p->slot = z5_layout_bytes(l, h->used * sizeof(*p->slot));
+		p->jobs = z5_layout_bytes(l, h->used * sizeof(*p->jobs));
 		layout_forms(l, &p->mid, h->used, h->n_ff, mid);
 	}
 }
 
-static void layout_mla(struct layout *l, struct zen5rt_session *s)
+static void layout_mla(struct z5_layout *l, struct zen5rt_session *s)
 {
 	const struct z5_hparams *h = &s->m->h;
 	const struct z5_mla_hparams *m = &h->mla;
@@ -124,49 +103,51 @@ static void layout_mla(struct layout *l, struct zen5rt_session *s)
 		return;
 	for (uint32_t i = 0; i < h->n_layer; i++)
 		forms |= 1u << s->m->layers[i].mla.k_b.w.ops->act | 1u << s->m->layers[i].mla.v_b.w.ops->act;
-	layout_buf(l, &s->mla.q_a, n, m->q_lora * f);
-	layout_buf(l, &s->mla.kv_a, n, ((size_t)m->kv_lora + h->rope.n_rot) * f);
-	layout_buf(l, &s->mla.q, n, (size_t)h->n_head * (m->nope + h->rope.n_rot) * f);
-	layout_buf(l, &s->mla.out, n, h->n_head * padded(m->v) * f);
+	z5_layout_buf(l, &s->mla.q_a, n, m->q_lora * f);
+	z5_layout_buf(l, &s->mla.kv_a, n, ((size_t)m->kv_lora + h->rope.n_rot) * f);
+	z5_layout_buf(l, &s->mla.q, n, (size_t)h->n_head * (m->nope + h->rope.n_rot) * f);
+	z5_layout_buf(l, &s->mla.out, n, h->n_head * padded(m->v) * f);
 	for (unsigned int i = 0; i < z5_pool_n(s->m->rt->pool); i++)
 		layout_forms(l, &s->threads[i].head, Z5_MLA_TOKENS, at_least(m->nope, m->kv_lora), forms);
 }
 
-static void session_layout(struct zen5rt_session *s, struct layout *l)
+static void session_layout(struct zen5rt_session *s, struct z5_layout *l)
 {
 	const struct z5_hparams *h = &s->m->h;
 	const size_t n = s->n_ubatch, f = sizeof(float);
 
-	layout_buf(l, &s->x, n, h->n_embd * f);
-	layout_buf(l, &s->q, n, (size_t)h->n_head * h->hd_k * f);
-	layout_buf(l, &s->k, n, (size_t)h->n_head_kv * h->hd_k * f);
-	layout_buf(l, &s->v, n, (size_t)h->n_head_kv * h->hd_v * f);
-	layout_buf(l, &s->att, n, (size_t)h->n_head * s->kv.hd_v * f);
-	layout_buf(l, &s->y, n, h->n_embd * f);
-	layout_buf(l, &s->gate, n, at_least(h->n_ff, h->moe.n_ff_shared) * f);
-	layout_buf(l, &s->up, n, at_least(h->n_ff, h->moe.n_ff_shared) * f);
+	z5_layout_buf(l, &s->x, n, h->n_embd * f);
+	z5_layout_buf(l, &s->q, n, (size_t)h->n_head * h->hd_k * f);
+	z5_layout_buf(l, &s->k, n, (size_t)h->n_head_kv * h->hd_k * f);
+	z5_layout_buf(l, &s->v, n, (size_t)h->n_head_kv * h->hd_v * f);
+	z5_layout_buf(l, &s->att, n, (size_t)h->n_head * s->kv.hd_v * f);
+	z5_layout_buf(l, &s->y, n, h->n_embd * f);
+	z5_layout_buf(l, &s->gate, n, at_least(h->n_ff, h->moe.n_ff_shared) * f);
+	z5_layout_buf(l, &s->up, n, at_least(h->n_ff, h->moe.n_ff_shared) * f);
 	for (int i = 0; i < Z5_ROPE_SETS; i++) {
-		layout_buf(l, &s->cs[i], n, h->rope.n_rot * f);
-		s->angle[i] = layout_bytes(l, h->rope.n_rot / 2 * sizeof(double));
+		z5_layout_buf(l, &s->cs[i], n, h->rope.n_rot * f);
+		s->angle[i] = z5_layout_bytes(l, h->rope.n_rot / 2 * sizeof(double));
 	}
 	layout_acts(l, &s->acts, n, h);
 	layout_moe(l, s);
 	layout_mla(l, s);
+	if (s->m->arch->layout)
+		s->m->arch->layout(s, l);
 	for (unsigned int i = 0; i < z5_pool_n(s->m->rt->pool); i++) {
 		struct z5_private *p = &s->threads[i];
 
 		layout_acts(l, &p->acts, 1, h);
-		p->q = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->q));
-		p->out = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->out));
-		p->n_kv = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->n_kv));
-		p->from = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->from));
-		p->state = layout_bytes(l, Z5_ATTN_QUERIES * 2 * sizeof(*p->state));
-		p->sinks = layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->sinks));
+		p->q = z5_layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->q));
+		p->out = z5_layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->out));
+		p->n_kv = z5_layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->n_kv));
+		p->from = z5_layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->from));
+		p->state = z5_layout_bytes(l, Z5_ATTN_QUERIES * 2 * sizeof(*p->state));
+		p->sinks = z5_layout_bytes(l, Z5_ATTN_QUERIES * sizeof(*p->sinks));
 		if (s->kv.type == Z5_KV_Q8_0)
-			p->blocks = layout_bytes(l, Z5_ATTN_QUERIES * z5_kv_blocks(h->hd_k) * sizeof(*p->blocks));
+			p->blocks = z5_layout_bytes(l, Z5_ATTN_QUERIES * z5_kv_blocks(h->hd_k) * sizeof(*p->blocks));
 	}
-	s->logits = layout_bytes(l, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
-	layout_buf(l, &s->rows, Z5_LOGITS_ROWS < n ? Z5_LOGITS_ROWS : n, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
+	s->logits = z5_layout_bytes(l, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
+	z5_layout_buf(l, &s->rows, Z5_LOGITS_ROWS < n ? Z5_LOGITS_ROWS : n, ((size_t)h->n_vocab + 15) / 16 * 16 * f);
 }
 
 /* LongRoPE has one set of divisors for contexts up to the original one and another beyond. */
@@ -185,9 +166,11 @@ static void session_angles(struct zen5rt_session *s)
 int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_params *params,
 		       struct zen5rt_session **out, struct zen5rt_error *err)
 {
+	const bool recurrent = z5_recurrent(m->arch);
+	const struct z5_region *memory;
 	struct zen5rt_session_params p;
 	struct zen5rt_session *s;
-	struct layout l = { 0 };
+	struct z5_layout l = { 0 };
 	enum z5_kv_type type;
 	int ret;
 
@@ -208,13 +191,17 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 	if (!s)
 		return z5_fail(err, -ENOMEM, "out of memory");
 	s->m = m;
-	s->n_ctx = p.n_ctx ? p.n_ctx : m->h.n_ctx < 4096 ? m->h.n_ctx : 4096;
+	s->n_ctx = p.n_ctx ? p.n_ctx : m->h.n_ctx < 4096 || recurrent ? m->h.n_ctx : 4096;
 	s->n_ubatch = p.n_ubatch ? p.n_ubatch : 512;
 	if (s->n_ubatch > s->n_ctx)
 		s->n_ubatch = s->n_ctx;
-	ret = z5_kv_init(&s->kv, type, m->h.n_layer, m->h.n_head_kv, m->h.hd_k, m->h.hd_v, s->n_ctx, err);
+	if (recurrent)
+		ret = z5_state_init(&s->state, m->h.keeps, m->h.n_layer, err);
+	else
+		ret = z5_kv_init(&s->kv, type, m->h.n_layer, m->h.n_head_kv, m->h.hd_k, m->h.hd_v, s->n_ctx, err);
 	if (ret)
 		goto err_free;
+	memory = recurrent ? &s->state.region : &s->kv.region;
 	s->threads = calloc(z5_pool_n(m->rt->pool), sizeof(*s->threads));
 	if (!s->threads) {
 		ret = z5_fail(err, -ENOMEM, "out of memory");
@@ -222,16 +209,16 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 	}
 	session_layout(s, &l);
 	/* the cache was promised but not touched yet, so it still counts as available */
-	if (!s->kv.region.backend->pooled && z5_mem_available() < s->kv.region.asked + l.size) {
-		ret = z5_fail(err, -ENOMEM, "KV cache and scratch need %zu MiB together, %llu MiB are available: ask for a smaller context or chunk",
-			      (s->kv.region.asked + l.size) >> 20,
+	if (!memory->backend->pooled && z5_mem_available() < memory->asked + l.size) {
+		ret = z5_fail(err, -ENOMEM, "%s and scratch need %zu MiB together, %llu MiB are available: ask for a smaller context or chunk",
+			      memory->use, (memory->asked + l.size) >> 20,
 			      (unsigned long long)(z5_mem_available() >> 20));
 		goto err_free;
 	}
 	ret = z5_region_alloc(&s->scratch, "scratch", l.size, Z5_PAGE_4K, err);
 	if (ret)
 		goto err_free;
-	l = (struct layout){ .base = s->scratch.addr };
+	l = (struct z5_layout){ .base = s->scratch.addr };
 	session_layout(s, &l);
 	session_angles(s);
 	*out = s;
@@ -248,6 +235,7 @@ void zen5rt_session_free(struct zen5rt_session *s)
 		return;
 	z5_region_free(&s->scratch);
 	z5_kv_free(&s->kv);
+	z5_state_free(&s->state);
 	free(s->threads);
 	free(s);
 }
@@ -267,9 +255,11 @@ uint32_t zen5rt_session_pos(const struct zen5rt_session *s)
 	return s->pos;
 }
 
-/* What a token at the session's position streams of weights and KV cache. */
+/* What a token at the session's position streams of weights and KV cache, or of state, which it reads and writes. */
 static uint64_t session_bytes(const struct zen5rt_session *s)
 {
+	if (z5_recurrent(s->m->arch))
+		return s->m->decode_bytes + 2 * s->state.bytes;
 	return s->m->decode_bytes + (uint64_t)((double)s->kv.region.asked * (s->pos + 1) / s->n_ctx);
 }
 
@@ -289,6 +279,14 @@ static void session_run(struct zen5rt_session *s, struct z5_step *step)
 		z5_govern_decoded(&rt->govern, session_bytes(s), ns);
 	else
 		z5_govern_prefilled(&rt->govern, step->n, ns);
+}
+
+/* Where evaluations of more than a token begin and end: there they are cancelled to, and rewound to. */
+static void keep_state(struct zen5rt_session *s, size_t n)
+{
+	if (z5_recurrent(s->m->arch) && (n > 1 || s->was_long))
+		z5_state_keep(&s->state, s->pos);
+	s->was_long = n > 1;
 }
 
 static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float *all,
@@ -311,6 +309,7 @@ static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float
 	ret = z5_enter(rt, err);
 	if (ret)
 		return ret;
+	keep_state(s, n);
 	for (size_t i = 0; i < n && !ret; ) {
 		size_t left = n - i;
 		struct z5_step step = {
@@ -327,6 +326,8 @@ static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float
 			session_run(s, &step);
 		if (step.cancelled) {
 			s->pos = start;
+			if (z5_recurrent(s->m->arch) && n > 1)
+				z5_state_rewind(&s->state, start);
 			ret = z5_fail(err, -ECANCELED, "cancelled after %zu of %zu tokens", i, n);
 		} else {
 			s->pos += step.n;
@@ -358,12 +359,24 @@ const float *zen5rt_logits(const struct zen5rt_session *s)
 	return s->have_logits ? s->logits : NULL;
 }
 
+uint32_t zen5rt_session_can_rewind(const struct zen5rt_session *s, uint32_t pos)
+{
+	if (pos >= s->pos)
+		return s->pos;
+	return z5_recurrent(s->m->arch) ? z5_state_back(&s->state, pos) : pos;
+}
+
 int zen5rt_session_rewind(struct zen5rt_session *s, uint32_t pos)
 {
+	int ret = 0;
+
 	if (pos > s->pos)
 		return -EINVAL;
-	s->pos = pos;
-	return 0;
+	if (z5_recurrent(s->m->arch) && pos < s->pos)
+		ret = z5_state_rewind(&s->state, pos);
+	if (!ret)
+		s->pos = pos;
+	return ret;
 }
 
 int zen5rt_session_region(const struct zen5rt_session *s, unsigned int i,
@@ -371,6 +384,6 @@ int zen5rt_session_region(const struct zen5rt_session *s, unsigned int i,
 {
 	if (i > 1)
 		return -EINVAL;
-	z5_region_info(i ? &s->scratch : &s->kv.region, info);
+	z5_region_info(i ? &s->scratch : z5_recurrent(s->m->arch) ? &s->state.region : &s->kv.region, info);
 	return 0;
 }

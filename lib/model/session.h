@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A sequence: its KV cache, and the scratch that a forward pass works in. */
+/* A sequence: its KV cache or state, and the scratch that a forward pass works in. */
 #ifndef Z5_SESSION_H
 #define Z5_SESSION_H
 
 #include <cache/kv.h>
+#include <cache/state.h>
 #include <sched/budget.h>
 
 #include "model.h"
@@ -60,6 +61,15 @@ struct z5_mla_scratch {
 	struct z5_buf out;		/* heads' results, whole groups of rows apart */
 };
 
+/* For Mamba. */
+struct z5_ssm_scratch {
+	struct z5_buf x, z;		/* what goes through the convolution, and the gate */
+	struct z5_buf bc, dt;		/* bc: as the product with x gives it */
+};
+
+/* Tokens that a layer's recurrence takes at a time: what they read and write stays near. */
+#define Z5_RECUR_TOKENS 16
+
 /* Tokens of one head that are prepared at a time. */
 #define Z5_MLA_TOKENS 32
 
@@ -85,7 +95,9 @@ struct z5_private {
 struct zen5rt_session {
 	struct zen5rt_model *m;
 	uint32_t n_ctx, n_ubatch, pos;
-	struct z5_kv kv;
+	struct z5_kv kv;		/* or, of a recurrent model, */
+	struct z5_state state;
+	bool was_long;			/* the last evaluation was of more than a token */
 	struct z5_region scratch;
 	struct z5_buf x;		/* residual stream, n_embd */
 	struct z5_buf q, k, v, att;	/* heads of queries, keys, values; attention's result */
@@ -97,6 +109,7 @@ struct zen5rt_session {
 	struct z5_acts acts;
 	struct z5_moe_scratch moe;
 	struct z5_mla_scratch mla;
+	struct z5_ssm_scratch ssm;
 	struct z5_private *threads;
 	float *logits;
 	struct z5_buf rows;		/* logits of Z5_LOGITS_ROWS tokens, where all are wanted */

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/* The numbers of recurrent architectures. Kernels work on 16 channels at a time, so widths are multiples of that. */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "error.h"
+#include "keys.h"
+#include "model.h"
+
+/* Of what no layer has there are none. */
+static int read_common(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
+{
+	int ret;
+
+	h->embd_scale = h->residual_scale = h->logit_scale = 1;
+	if ((ret = key_u32(k, "context_length", 1, 1u << 30, 0, &h->n_ctx)) ||
+	    (ret = key_u32(k, "embedding_length", 1, 1u << 20, 0, &h->n_embd)) ||
+	    (ret = key_u32(k, "block_count", 1, 1024, 0, &h->n_layer)))
+		return ret;
+	return key_f32(k, arch->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+		       0.0f, 1.0f, NAN, &h->eps);
+}
+
+static int multiple(const struct keys *k, const char *suffix, uint32_t v, uint32_t of)
+{
+	return v % of ? z5_fail(k->err, -EINVAL, "%s: %s.%s is %u, which is no multiple of %u", gguf_path(k->g),
+				k->arch, suffix, v, of) : 0;
+}
+
+static int read_ssm(const struct keys *k, struct z5_hparams *h)
+{
+	struct z5_ssm_hparams *s = &h->ssm;
+	int ret;
+
+	if ((ret = key_u32(k, "ssm.conv_kernel", 2, Z5_CONV_WIDTH, 0, &s->conv)) ||
+	    (ret = key_u32(k, "ssm.inner_size", 16, 1u << 20, 0, &s->inner)) ||
+	    (ret = key_u32(k, "ssm.state_size", 4, 1024, 0, &s->state)) ||
+	    (ret = key_u32(k, "ssm.time_step_rank", 1, 1u << 16, 0, &s->rank)))
+		return ret;
+	return multiple(k, "ssm.inner_size", s->inner, 16);
+}
+
+int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
+{
+	const struct keys k = { g, arch->name, err };
+	struct z5_ssm_hparams *s = &h->ssm;
+	bool norms;
+	int ret;
+
+	if ((ret = read_common(&k, arch, h)) ||
+	    (ret = read_ssm(&k, h)) ||
+	    (ret = multiple(&k, "ssm.state_size", s->state, 4)) ||
+	    (ret = key_bool(&k, "ssm.dt_b_c_rms", false, &norms)))
+		return ret;
+	if (norms)
+		return z5_fail(err, -EINVAL, "%s: mamba.ssm.dt_b_c_rms: norms between the products (FalconMamba) are not supported",
+			       gguf_path(g));
+	s->width = s->inner;
+	h->keeps[Z5_SSM_CONV] = (size_t)(s->conv - 1) * s->width;
+	h->keeps[Z5_SSM_STATE] = (size_t)s->state * s->inner;
+	return 0;
+}
+
+int z5_hparams_mamba2(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
+{
+	const struct keys k = { g, arch->name, err };
+	struct z5_ssm_hparams *s = &h->ssm;
+	int ret;
+
+	if ((ret = read_common(&k, arch, h)) ||
+	    (ret = read_ssm(&k, h)) ||
+	    (ret = multiple(&k, "ssm.state_size", s->state, 16)) ||
+	    (ret = key_u32(&k, "ssm.group_count", 1, 1024, 1, &s->groups)))
+		return ret;
+	if (s->inner % s->rank || s->inner / s->rank % 16)
+		return z5_fail(err, -EINVAL, "%s: %s.ssm.inner_size %u in %u heads (time_step_rank): heads are multiples of 16",
+			       gguf_path(g), arch->name, s->inner, s->rank);
+	if (s->rank % s->groups)
+		return z5_fail(err, -EINVAL, "%s: %s.ssm.group_count %u does not divide the %u heads (time_step_rank)",
+			       gguf_path(g), arch->name, s->groups, s->rank);
+	s->width = s->inner + 2 * s->groups * s->state;
+	h->keeps[Z5_SSM_CONV] = (size_t)(s->conv - 1) * s->width;
+	h->keeps[Z5_SSM_STATE] = (size_t)s->state * s->inner;
+	return 0;
+}
