@@ -257,8 +257,8 @@ typedef void (*z5_attn_fn)(const struct z5_attn *a);
 /* ---- recurrent models ----
  *
  * What they keep between tokens lies in lines of 16 floats, one for each of 16 channels (a group) that follow each
- * other: a channel is a lane whose sums run in order, and tokens follow one after the other, however many are given at
- * a time. A sum over a channel's lines is four, over lines 4i, 4i + 1, 4i + 2 and 4i + 3, in order, and
+ * other: a channel is a lane whose sums run in order, and tokens follow one after the other, however many are given
+ * at a time. A sum over a channel's lines is four, over lines 4i, 4i + 1, 4i + 2 and 4i + 3, in order, and
  * (sum 0 + sum 1) + (sum 2 + sum 3) of them: one would wait for itself.
  *
  * Strides are in floats, from a token to the next.
@@ -297,8 +297,7 @@ struct z5_scan {
 	size_t n_state;		/* lines of a channel, a multiple of 4 */
 	size_t groups, n;
 	/*
-	 * 0: each channel has its own dt and d, and an a a line. Else so many groups are a head, which has one dt, one a
-	 * and one d.
+	 * 0: each channel has its own dt and d, and an a a line. Else so many groups are a head, which has one of each.
 	 */
 	size_t head;
 	float *state;
@@ -314,7 +313,8 @@ typedef void (*z5_scan_fn)(const struct z5_scan *s);
  * RWKV's time mix, head by head. The channels of a group are dimensions of a head's value, a line is a dimension i of
  * its key: S[i] is what the state has for it.
  *
- *  wkv6 (Peng et al., arXiv 2404.05892, section 4): y = sum of r[i] (S[i] + u[i] k[i] v), then S[i] = w[i] S[i] + k[i] v.
+ *  wkv6 (Peng et al., arXiv 2404.05892, section 4): y = sum of r[i] (S[i] + u[i] k[i] v), then
+ *  S[i] = w[i] S[i] + k[i] v.
  *  wkv7 (2503.14456, section 4): S[i] = w[i] S[i] + (sum of S[j] a[j]) b[i] + k[i] v, then y = sum of r[i] S[i].
  */
 struct z5_wkv {
@@ -421,5 +421,20 @@ void z5_scale(float *x, float s, size_t n);
  * pairs with i + n_rot / 2, else 2i with 2i + 1.
  */
 void z5_rope(float *x, const float *cs, size_t n_rot, int neox);
+
+/* y = x + (last - x) mu, and with (mu + more): RWKV's token shift */
+void z5_lerp(float *y, const float *x, const float *last, const float *mu, size_t n);
+void z5_lerp_more(float *y, const float *x, const float *last, const float *mu, const float *more, size_t n);
+/* x *= y */
+void z5_mul(float *x, const float *y, size_t n);
+/* x = max(x, 0)^2 */
+void z5_relu_squared(float *x, size_t n);
+/*
+ * Of one head of wkv7 (Peng et al., arXiv 2503.14456, section 4.1): kk becomes minus the unit vector of k k_k, k
+ * becomes k (1 + (a - 1) k_a), a becomes a times that unit vector: what z5_wkv has as a, k and b.
+ */
+void z5_wkv7_key(float *k, float *kk, float *a, const float *k_k, const float *k_a, size_t size);
+/* y += (sum of r k r_k) v */
+void z5_wkv7_bonus(float *y, const float *r, const float *k, const float *v, const float *r_k, size_t size);
 
 #endif

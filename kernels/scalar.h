@@ -105,8 +105,8 @@ static inline float z5_sigmoid(float x)
 }
 
 /*
- * log(1 + exp(x)) = max(x, 0) + log(1 + e), e = exp(-|x|), within 3 ulp: log(1 + e) = 2 atanh(e / (2 + e)), of which the
- * series ends at a part of 1e-9.
+ * log(1 + exp(x)) = max(x, 0) + log(1 + e), e = exp(-|x|), within 4 ulp: log(1 + e) = 2 atanh(e / (2 + e)), of which
+ * the series ends at a part of 1e-9.
  */
 static inline float z5_softplus(float x)
 {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* What recurrent models compute from token to token. A line of 16 channels is two registers, done one after the other. */
+/*
+ * What recurrent models compute from token to token. A line of 16 channels is two registers, done one after the other.
+ */
 #include "avx2.h"
 
 #include <stdbool.h>
 
 #define LANES 16
+#define ZERO _mm256_setzero_ps()
 
 /* All ones in the first n of 8 lanes. */
 AVX2_INLINE __m256i first(size_t n)
@@ -111,7 +114,7 @@ AVX2_INLINE void scan_eight(const struct z5_scan *s, bool heads, size_t g, size_
 		const __m256 x = _mm256_loadu_ps(s->x + t * s->x_stride + at);
 		const __m256 dt = heads ? _mm256_set1_ps(*at_dt) : _mm256_loadu_ps(at_dt);
 		const __m256 dtx = _mm256_mul_ps(dt, x);
-		__m256 sum[4] = { _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps() };
+		__m256 sum[4] = { ZERO, ZERO, ZERO, ZERO };
 		__m256 keep = _mm256_setzero_ps();
 
 		if (heads)
@@ -153,14 +156,16 @@ AVX2_INLINE void wkv6_eight(const struct z5_wkv *w, size_t head, size_t j)
 		const size_t at = t * w->stride + from;
 		const float *r = w->r + at, *k = w->k + at, *decay = w->w + at, *u = w->u + from;
 		const __m256 v = _mm256_loadu_ps(w->v + at + j);
-		__m256 sum[4] = { _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps() };
+		__m256 sum[4] = { ZERO, ZERO, ZERO, ZERO };
 
 		for (size_t i = 0; i < w->size; i += 4) {
 			for (size_t l = 0; l < 4; l++) {
 				float *line = state + (i + l) * LANES;
 				__m256 s = _mm256_loadu_ps(line), kv = _mm256_mul_ps(_mm256_set1_ps(k[i + l]), v);
 
-				sum[l] = _mm256_fmadd_ps(_mm256_set1_ps(r[i + l]), _mm256_fmadd_ps(_mm256_set1_ps(u[i + l]), kv, s), sum[l]);
+				__m256 bonus = _mm256_fmadd_ps(_mm256_set1_ps(u[i + l]), kv, s);
+
+				sum[l] = _mm256_fmadd_ps(_mm256_set1_ps(r[i + l]), bonus, sum[l]);
 				_mm256_storeu_ps(line, _mm256_fmadd_ps(_mm256_set1_ps(decay[i + l]), s, kv));
 			}
 		}
@@ -177,18 +182,23 @@ AVX2_INLINE void wkv7_eight(const struct z5_wkv *w, size_t head, size_t j)
 		const size_t at = t * w->stride + from;
 		const float *r = w->r + at, *k = w->k + at, *decay = w->w + at, *a = w->a + at, *b = w->b + at;
 		const __m256 v = _mm256_loadu_ps(w->v + at + j);
-		__m256 sum[4] = { _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps() }, sa;
+		__m256 sum[4] = { ZERO, ZERO, ZERO, ZERO }, sa;
 
-		for (size_t i = 0; i < w->size; i += 4)
-			for (size_t l = 0; l < 4; l++)
-				sum[l] = _mm256_fmadd_ps(_mm256_loadu_ps(state + (i + l) * LANES), _mm256_set1_ps(a[i + l]), sum[l]);
+		for (size_t i = 0; i < w->size; i += 4) {
+			for (size_t l = 0; l < 4; l++) {
+				__m256 s = _mm256_loadu_ps(state + (i + l) * LANES);
+
+				sum[l] = _mm256_fmadd_ps(s, _mm256_set1_ps(a[i + l]), sum[l]);
+			}
+		}
 		sa = four(sum);
-		sum[0] = sum[1] = sum[2] = sum[3] = _mm256_setzero_ps();
+		sum[0] = sum[1] = sum[2] = sum[3] = ZERO;
 		for (size_t i = 0; i < w->size; i += 4) {
 			for (size_t l = 0; l < 4; l++) {
 				float *line = state + (i + l) * LANES;
-				__m256 s = _mm256_fmadd_ps(sa, _mm256_set1_ps(b[i + l]), _mm256_mul_ps(_mm256_set1_ps(k[i + l]), v));
+				__m256 s = _mm256_mul_ps(_mm256_set1_ps(k[i + l]), v);
 
+				s = _mm256_fmadd_ps(sa, _mm256_set1_ps(b[i + l]), s);
 				s = _mm256_fmadd_ps(_mm256_set1_ps(decay[i + l]), _mm256_loadu_ps(line), s);
 				_mm256_storeu_ps(line, s);
 				sum[l] = _mm256_fmadd_ps(_mm256_set1_ps(r[i + l]), s, sum[l]);

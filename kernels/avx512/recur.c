@@ -3,6 +3,7 @@
 #include "avx512.h"
 
 #define LANES 16
+#define ZERO _mm512_setzero_ps()
 
 /* ---- maps ---- */
 
@@ -109,7 +110,7 @@ AVX512_INLINE void scan_group(const struct z5_scan *s, bool heads, size_t g)
 		const __m512 x = _mm512_loadu_ps(s->x + t * s->x_stride + at);
 		const __m512 dt = heads ? _mm512_set1_ps(*at_dt) : _mm512_loadu_ps(at_dt);
 		const __m512 dtx = _mm512_mul_ps(dt, x);
-		__m512 sum[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps() };
+		__m512 sum[4] = { ZERO, ZERO, ZERO, ZERO };
 		__m512 keep = _mm512_setzero_ps();
 
 		if (heads)
@@ -151,14 +152,17 @@ AVX512_INLINE void wkv6_group(const struct z5_wkv *w, size_t head, size_t j, __m
 		const size_t at = t * w->stride + from;
 		const float *r = w->r + at, *k = w->k + at, *decay = w->w + at, *u = w->u + from;
 		const __m512 v = _mm512_maskz_loadu_ps(m, w->v + at + j);
-		__m512 sum[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps() };
+		__m512 sum[4] = { ZERO, ZERO, ZERO, ZERO };
 
 		for (size_t i = 0; i < w->size; i += 4) {
 			for (size_t l = 0; l < 4; l++) {
 				float *line = state + (i + l) * LANES;
-				__m512 s = _mm512_maskz_loadu_ps(m, line), kv = _mm512_mul_ps(_mm512_set1_ps(k[i + l]), v);
+				__m512 s = _mm512_maskz_loadu_ps(m, line);
+				__m512 kv = _mm512_mul_ps(_mm512_set1_ps(k[i + l]), v);
 
-				sum[l] = _mm512_fmadd_ps(_mm512_set1_ps(r[i + l]), _mm512_fmadd_ps(_mm512_set1_ps(u[i + l]), kv, s), sum[l]);
+				__m512 bonus = _mm512_fmadd_ps(_mm512_set1_ps(u[i + l]), kv, s);
+
+				sum[l] = _mm512_fmadd_ps(_mm512_set1_ps(r[i + l]), bonus, sum[l]);
 				_mm512_mask_storeu_ps(line, m, _mm512_fmadd_ps(_mm512_set1_ps(decay[i + l]), s, kv));
 			}
 		}
@@ -175,18 +179,23 @@ AVX512_INLINE void wkv7_group(const struct z5_wkv *w, size_t head, size_t j, __m
 		const size_t at = t * w->stride + from;
 		const float *r = w->r + at, *k = w->k + at, *decay = w->w + at, *a = w->a + at, *b = w->b + at;
 		const __m512 v = _mm512_maskz_loadu_ps(m, w->v + at + j);
-		__m512 sum[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps() }, sa;
+		__m512 sum[4] = { ZERO, ZERO, ZERO, ZERO }, sa;
 
-		for (size_t i = 0; i < w->size; i += 4)
-			for (size_t l = 0; l < 4; l++)
-				sum[l] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, state + (i + l) * LANES), _mm512_set1_ps(a[i + l]), sum[l]);
+		for (size_t i = 0; i < w->size; i += 4) {
+			for (size_t l = 0; l < 4; l++) {
+				__m512 s = _mm512_maskz_loadu_ps(m, state + (i + l) * LANES);
+
+				sum[l] = _mm512_fmadd_ps(s, _mm512_set1_ps(a[i + l]), sum[l]);
+			}
+		}
 		sa = four(sum);
-		sum[0] = sum[1] = sum[2] = sum[3] = _mm512_setzero_ps();
+		sum[0] = sum[1] = sum[2] = sum[3] = ZERO;
 		for (size_t i = 0; i < w->size; i += 4) {
 			for (size_t l = 0; l < 4; l++) {
 				float *line = state + (i + l) * LANES;
-				__m512 s = _mm512_fmadd_ps(sa, _mm512_set1_ps(b[i + l]), _mm512_mul_ps(_mm512_set1_ps(k[i + l]), v));
+				__m512 s = _mm512_mul_ps(_mm512_set1_ps(k[i + l]), v);
 
+				s = _mm512_fmadd_ps(sa, _mm512_set1_ps(b[i + l]), s);
 				s = _mm512_fmadd_ps(_mm512_set1_ps(decay[i + l]), _mm512_maskz_loadu_ps(m, line), s);
 				_mm512_mask_storeu_ps(line, m, s);
 				sum[l] = _mm512_fmadd_ps(_mm512_set1_ps(r[i + l]), s, sum[l]);

@@ -42,7 +42,7 @@ static inline float *z5_state_part(const struct z5_state *s, size_t layer, unsig
 void z5_state_keep(struct z5_state *s, uint32_t pos);
 /* The last position up to pos that it can go back to from where it is: that of a copy, or 0. */
 uint32_t z5_state_back(const struct z5_state *s, uint32_t pos);
-/* Goes back to pos, of which there is a copy, or 0; copies of later positions are forgotten. -ENOTSUP: there is none. */
+/* Goes back to pos, of which there is a copy, or 0; copies of later ones are forgotten. -ENOTSUP: there is none. */
 int z5_state_rewind(struct z5_state *s, uint32_t pos);
 /* No copy is of this sequence any more. */
 void z5_state_forget(struct z5_state *s);

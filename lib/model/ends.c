@@ -42,6 +42,8 @@ static void begin(const struct z5_pass *p)
 					   (size_t)p->step->tokens[t], h->n_embd);
 		if (h->embd_scale != 1)
 			z5_scale(z5_row(&p->s->x, t), h->embd_scale, h->n_embd);
+		if (p->m->embd_norm.w)
+			z5_norm(p, z5_row(&p->s->x, t), z5_row(&p->s->x, t), &p->m->embd_norm);
 	}
 	z5_pass_angles(p);
 	z5_barrier(p->t);

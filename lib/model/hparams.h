@@ -38,8 +38,17 @@ struct z5_ssm_hparams {
 	uint32_t width;			/* channels of the convolution */
 };
 
-/* Parts of the state. */
+/* Of RWKV; 0 where there are none. */
+struct z5_wkv_hparams {
+	uint32_t size, heads;			/* width of a head */
+	uint32_t mix;				/* rwkv6: inner width of the mixes */
+	uint32_t decay, iclr, value, gate;	/* inner widths of these; rwkv6 has only decay */
+	uint32_t rescale;			/* rwkv6: every so many layers all is halved; 0: never */
+};
+
+/* Parts of the state: of Mamba, of RWKV. */
 enum { Z5_SSM_CONV, Z5_SSM_STATE };
+enum { Z5_WKV_TIME, Z5_WKV_CHANNEL, Z5_WKV_STATE };
 
 struct z5_hparams {
 	uint32_t n_ctx, n_embd, n_layer, n_head, n_head_kv, n_ff;
@@ -55,6 +64,7 @@ struct z5_hparams {
 	struct z5_moe_hparams moe;
 	struct z5_mla_hparams mla;
 	struct z5_ssm_hparams ssm;
+	struct z5_wkv_hparams wkv;
 	/* floats that a layer of a recurrent model keeps between tokens, part by part */
 	size_t keeps[Z5_STATE_PARTS];
 };

@@ -84,3 +84,45 @@ int z5_hparams_mamba2(const struct gguf *g, const struct z5_arch *arch, struct z
 	h->keeps[Z5_SSM_STATE] = (size_t)s->state * s->inner;
 	return 0;
 }
+
+static int read_wkv(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
+{
+	struct z5_wkv_hparams *w = &h->wkv;
+	int ret;
+
+	if ((ret = read_common(k, arch, h)) ||
+	    (ret = key_u32(k, "feed_forward_length", 1, 1u << 22, 0, &h->n_ff)) ||
+	    (ret = key_u32(k, "wkv.head_size", 8, 1024, 0, &w->size)) ||
+	    (ret = multiple(k, "wkv.head_size", w->size, 8)) ||
+	    (ret = multiple(k, "embedding_length", h->n_embd, w->size)))
+		return ret;
+	w->heads = h->n_embd / w->size;
+	h->keeps[Z5_WKV_TIME] = h->keeps[Z5_WKV_CHANNEL] = h->n_embd;
+	h->keeps[Z5_WKV_STATE] = w->heads * z5_wkv_floats(w->size);
+	return 0;
+}
+
+int z5_hparams_rwkv6(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
+{
+	const struct keys k = { g, arch->name, err };
+	int ret;
+
+	if ((ret = read_wkv(&k, arch, h)) ||
+	    (ret = key_u32(&k, "time_mix_extra_dim", 1, 1u << 16, 0, &h->wkv.mix)) ||
+	    (ret = key_u32(&k, "time_decay_extra_dim", 1, 1u << 16, 0, &h->wkv.decay)))
+		return ret;
+	return key_u32(&k, "rescale_every_n_layers", 0, 1024, 0, &h->wkv.rescale);
+}
+
+int z5_hparams_rwkv7(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
+{
+	const struct keys k = { g, arch->name, err };
+	int ret;
+
+	if ((ret = read_wkv(&k, arch, h)) ||
+	    (ret = key_u32(&k, "attention.decay_lora_rank", 1, 1u << 16, 0, &h->wkv.decay)) ||
+	    (ret = key_u32(&k, "attention.iclr_lora_rank", 1, 1u << 16, 0, &h->wkv.iclr)) ||
+	    (ret = key_u32(&k, "attention.value_residual_mix_lora_rank", 1, 1u << 16, 0, &h->wkv.value)))
+		return ret;
+	return key_u32(&k, "attention.gate_lora_rank", 1, 1u << 16, 0, &h->wkv.gate);
+}

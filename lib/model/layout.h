@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lays the buffers of a session out one after the other. With base NULL only counts, so that the size and the layout are
- * one piece of code. Widths are bounded by the model's checked numbers and rows by n_ubatch: no overflow in 64 bits.
+ * Lays the buffers of a session out one after the other. With base NULL only counts, so that the size and the layout
+ * are one piece of code. Widths are bounded by the model's checked numbers and rows by n_ubatch: no overflow in 64
+ * bits.
  */
 #ifndef Z5_LAYOUT_H
 #define Z5_LAYOUT_H

@@ -383,7 +383,7 @@ static int load_weights(struct z5_loader *ld)
 
 /* ---- the model as a whole ---- */
 
-static const struct z5_arch *const families[] = { z5_llama_archs, z5_mamba_archs };
+static const struct z5_arch *const families[] = { z5_llama_archs, z5_mamba_archs, z5_rwkv_archs };
 
 static const struct z5_arch *find_arch(struct gguf_str s)
 {

@@ -79,6 +79,26 @@ struct z5_ssm {
 	const float *norm;		/* mamba2, by group of heads */
 };
 
+/* A matrix of low rank: b f(a x). */
+struct z5_low_rank {
+	struct z5_weight a, b;
+};
+
+/* A layer of RWKV; rwkv.c. */
+struct z5_rwkv {
+	struct z5_weight r, k, v, g, out;	/* g: rwkv6 */
+	struct z5_low_rank w;			/* decay */
+	const float *w0;
+	const float *mix;			/* of token and predecessor, for each input */
+	const float *ln, *ln_bias;		/* of heads */
+	const float *mix_x, *u;			/* these two lines: rwkv6 */
+	struct z5_weight mix_a; struct z5_stack mix_b;
+	struct z5_low_rank in_a, in_v, in_g;	/* these two: rwkv7; in_v: not in the first layer */
+	const float *a0, *v0, *k_k, *k_a, *r_k;
+	struct z5_weight key, value, receptance;	/* channel mix; receptance: rwkv6 */
+	const float *mix_key, *mix_receptance;
+};
+
 /* Weight and bias of a norm; w == NULL: there is none, b == NULL: it has no bias. */
 struct z5_norm {
 	const float *w, *b;
@@ -96,6 +116,7 @@ struct z5_layer {
 	struct z5_moe moe;
 	struct z5_mla mla;
 	struct z5_ssm ssm;
+	struct z5_rwkv rwkv;
 };
 
 struct z5_arch;
@@ -114,7 +135,7 @@ struct zen5rt_model {
 	struct z5_hparams h;
 	struct z5_layer *layers;
 	struct z5_weight embd, output;	/* output shares embd's data where they are tied */
-	struct z5_norm output_norm;
+	struct z5_norm embd_norm, output_norm;
 	/*
 	 * divisors of rotary frequencies, float[n_rot / 2], NULL: none; LongRoPE has one set for short contexts and
 	 * one for long
@@ -186,7 +207,7 @@ static inline bool z5_recurrent(const struct z5_arch *arch)
 }
 
 /* Each ends with a NULL name. */
-extern const struct z5_arch z5_llama_archs[], z5_mamba_archs[];
+extern const struct z5_arch z5_llama_archs[], z5_mamba_archs[], z5_rwkv_archs[];
 
 /*
  * What loading the file would take, without reading any weight: the model's numbers, as far as they could be read, and
@@ -205,7 +226,7 @@ int z5_bind_rows(struct z5_loader *ld, struct z5_weight *w, const char *role, ui
 /* The same for a vector of n floats (F32, F16 or BF16 in the file, always float in memory). */
 int z5_bind_vector(struct z5_loader *ld, const float **v, uint64_t n, bool optional,
 		   const char *fmt, unsigned int layer);
-/* count vectors of n floats in one tensor. */
+/* count vectors of n floats in one tensor, in whatever dimensions. */
 int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t count, bool optional,
 		    const char *fmt, unsigned int layer);
 /* A matrix of F32 in groups of 16 rows, a line of the group for each column; for kernels that are no products. */
@@ -242,5 +263,7 @@ int z5_hparams_mla(const struct gguf *g, const struct z5_arch *arch, struct z5_h
 /* What recurrent architectures have for z5_arch.hparams. */
 int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
 int z5_hparams_mamba2(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
+int z5_hparams_rwkv6(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
+int z5_hparams_rwkv7(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
 
 #endif

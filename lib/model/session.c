@@ -33,6 +33,8 @@ static void layout_acts(struct z5_layout *l, struct z5_acts *a, size_t rows, con
 	k = at_least(k, (size_t)h->n_head * h->hd_v);
 	k = at_least(k, at_least(h->mla.q_lora, (size_t)h->n_head * h->mla.v));
 	k = at_least(k, at_least(h->ssm.inner, h->ssm.rank));
+	k = at_least(k, at_least(h->wkv.mix, h->wkv.decay));
+	k = at_least(k, at_least(h->wkv.iclr, at_least(h->wkv.value, h->wkv.gate)));
 	for (int i = 0; i < Z5_N_ACTS; i++)
 		z5_layout_buf(l, &a->form[i], rows, z5_act_bytes(i, k));
 }

@@ -67,6 +67,15 @@ struct z5_ssm_scratch {
 	struct z5_buf bc, dt;		/* bc: as the product with x gives it */
 };
 
+/* For RWKV. */
+struct z5_rwkv_scratch {
+	struct z5_buf h;		/* the norm's result, which the next token mixes with its own */
+	struct z5_buf r, w, k, v, g, y;	/* heads side by side; y: what they give */
+	struct z5_buf a, kk, first;	/* rwkv7; first: values of the first layer */
+	struct z5_buf low[4];		/* inner results of low-rank matrices */
+	struct z5_buf mix[5];		/* rwkv6 */
+};
+
 /* Tokens that a layer's recurrence takes at a time: what they read and write stays near. */
 #define Z5_RECUR_TOKENS 16
 
@@ -82,6 +91,7 @@ struct z5_private {
 	uint32_t *n_kv, *from;
 	float *state, *sinks;
 	struct z5_attn_block *blocks;	/* of ATTN_QUERIES, where the cache is quantized */
+	struct z5_buf h;	/* the lone row of struct z5_rwkv_scratch's */
 	struct z5_acts head;	/* Z5_MLA_TOKENS inputs of one head's k_b or v_b */
 	struct z5_budget budget;
 };
@@ -110,6 +120,7 @@ struct zen5rt_session {
 	struct z5_moe_scratch moe;
 	struct z5_mla_scratch mla;
 	struct z5_ssm_scratch ssm;
+	struct z5_rwkv_scratch rwkv;
 	struct z5_private *threads;
 	float *logits;
 	struct z5_buf rows;		/* logits of Z5_LOGITS_ROWS tokens, where all are wanted */

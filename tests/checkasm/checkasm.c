@@ -285,6 +285,7 @@ int main(int argc, char **argv)
 	if (level < 0) {
 		check_types(&k[0]);
 		check_exp();
+		check_maps();
 	}
 	for (unsigned int i = 1; i < Z5_N_LEVELS; i++) {
 		struct level l = { &k[0], &k[i - 1], &k[i] };

@@ -89,6 +89,7 @@ size_t differ(const float *a, const float *b, size_t n);
 double column_grid(enum z5_type type, const uint8_t *block, size_t i, uint16_t *d);
 void check_types(const struct z5_kernels *ref);
 void check_exp(void);
+void check_maps(void);
 void check_matmul(const struct level *l);
 void check_ops(const struct level *l);
 void check_attn(const struct level *l);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* What recurrent models compute from token to token: results and the state that is left, and that chunks do not matter. */
+/*
+ * What recurrent models compute from token to token: results and the state that is left, and that chunks do not matter.
+ */
 #include "checkasm.h"
 
 #include <math.h>
@@ -207,7 +209,8 @@ static bool all_scan(const struct level *l, bool heads)
 
 /* ---- time mix ---- */
 
-static bool same_wkv(const struct level *l, bool seven, size_t size, size_t heads, size_t n, enum shape shape, bool high)
+static bool same_wkv(const struct level *l, bool seven, size_t size, size_t heads, size_t n, enum shape shape,
+		     bool high)
 {
 	const size_t ch = size * heads, stride = ch + 1, step = first_step(n), row = n * stride;
 	float *in = guarded(SLOT_AUX, 6 * row * sizeof(float), high);
@@ -275,4 +278,43 @@ void check_recur(const struct level *l)
 		check(all_wkv(l, false), "%s wkv6", k->level);
 	if (own_kernel(l, k->wkv7 != below->wkv7, "wkv7"))
 		check(all_wkv(l, true), "%s wkv7", k->level);
+}
+
+/* ---- the definition against the C library ---- */
+
+/* Most ulp that f and its double differ by, over floats in [-top, top]. */
+static double worst_ulp(float (*f)(float x), double (*exact)(double x), float top)
+{
+	double worst = 0;
+
+	for (uint32_t sign = 0; sign < 2; sign++) {
+		for (uint32_t u = 0x2f800000; u <= z5_f32_bits(top); u += 509) {
+			float x = z5_bits_f32(u | sign << 31);
+			double e = exact(x), err = fabs(f(x) - e) / ldexp(1, ilogb(e) - 23);
+
+			worst = err > worst ? err : worst;
+		}
+	}
+	return worst;
+}
+
+static double exact_sigmoid(double x)
+{
+	return 1 / (1 + exp(-x));
+}
+
+static double exact_softplus(double x)
+{
+	return log1p(exp(x));
+}
+
+void check_maps(void)
+{
+	double sigmoid = worst_ulp(z5_sigmoid, exact_sigmoid, 80), softplus = worst_ulp(z5_softplus, exact_softplus, 80);
+
+	note("sigmoid: at most %.3f ulp, softplus: %.3f ulp", sigmoid, softplus);
+	check(sigmoid <= 3, "sigmoid is within 3 ulp");
+	check(softplus <= 4, "softplus is within 4 ulp");
+	check(z5_softplus(INFINITY) == INFINITY && z5_softplus(-INFINITY) == 0 && z5_softplus(100) == 100 &&
+	      isnan(z5_softplus(NAN)), "softplus of what is large, small and no number");
 }
