@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * mkmodel: writes a llama-shaped GGUF file with random weights, for measuring: any shape, any type. The weights are
- * scaled so that activations stay finite; the text such a model writes means nothing.
+ * mkmodel: writes a GGUF file with random weights, for measuring: any shape of llama and some of Mamba and RWKV, any
+ * type. The weights are scaled so that activations stay finite; the text such a model writes means nothing.
  */
 #include <argp.h>
 #include <errno.h>
@@ -17,7 +17,8 @@ static const struct argp_option options[] = {
 	{ "type", 't', "TYPE", 0,
 	  "a weight type by its GGUF name; Q4_0 and Q4_K get a Q6_K output matrix, as usual", 0 },
 	{ "shape", 's', "NAME", 0,
-	  "tiny, 1.1b (TinyLlama's, the default), 7b (Mistral's) or moe (8 experts, 1.9 billion weights)", 0 },
+	  "tiny, 1.1b (TinyLlama's, the default), 7b (Mistral's) or moe (8 experts, 1.9 billion weights); mamba-130m, "
+	  "mamba-1.4b, mamba2-1.3b, rwkv6-1.6b, rwkv7-1.5b; tiny-mamba, tiny-mamba2, tiny-rwkv6, tiny-rwkv7", 0 },
 	{ "embd", 'e', "N", 0, "Width", 0 },
 	{ "ff", 'f', "N", 0, "Width of the feed-forward", 0 },
 	{ "layers", 'l', "N", 0, "Layers", 0 },
@@ -31,11 +32,33 @@ static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
+/* Of a recurrent model. */
+struct recur {
+	const char *name, *arch;
+	unsigned int embd, layers, ff, vocab;
+	unsigned int inner, state, rank, groups;	/* Mamba; rank: of dt, or heads */
+	unsigned int size, decay, iclr, value, gate;	/* RWKV; rwkv6: iclr is the width of mixes */
+	int tied;
+};
+
+static const struct recur recurs[] = {
+	{ "mamba-130m", "mamba", 768, 24, 0, 50280, 1536, 16, 48, 0, 0, 0, 0, 0, 0, 1 },
+	{ "mamba-1.4b", "mamba", 2048, 48, 0, 50280, 4096, 16, 128, 0, 0, 0, 0, 0, 0, 1 },
+	{ "mamba2-1.3b", "mamba2", 2048, 48, 0, 50288, 4096, 128, 64, 1, 0, 0, 0, 0, 0, 1 },
+	{ "rwkv6-1.6b", "rwkv6", 2048, 24, 7168, 65536, 0, 0, 0, 0, 64, 64, 32, 0, 0, 0 },
+	{ "rwkv7-1.5b", "rwkv7", 2048, 24, 8192, 65536, 0, 0, 0, 0, 64, 96, 96, 64, 256, 0 },
+	{ "tiny-mamba", "mamba", 256, 2, 0, 333, 512, 16, 32, 0, 0, 0, 0, 0, 0, 1 },
+	{ "tiny-mamba2", "mamba2", 256, 2, 0, 333, 512, 48, 8, 2, 0, 0, 0, 0, 0, 1 },
+	{ "tiny-rwkv6", "rwkv6", 192, 3, 320, 333, 0, 0, 0, 0, 64, 32, 32, 0, 0, 0 },
+	{ "tiny-rwkv7", "rwkv7", 192, 3, 320, 333, 0, 0, 0, 0, 64, 32, 32, 32, 64, 0 },
+};
+
 struct args {
 	const char *out;
 	const struct z5_type_ops *type;
 	unsigned int embd, ff, layers, heads, kv, vocab, experts, used;
 	int pure, sparse;
+	const struct recur *recur;	/* NULL: a llama */
 };
 
 static void die(const char *what)
@@ -54,6 +77,19 @@ static unsigned int number(const char *arg)
 	return (unsigned int)v;
 }
 
+static int shape_recur(struct args *a, const char *name)
+{
+	for (size_t i = 0; i < sizeof(recurs) / sizeof(recurs[0]); i++) {
+		if (!strcmp(name, recurs[i].name)) {
+			a->recur = &recurs[i];
+			a->layers = recurs[i].layers;
+			a->vocab = recurs[i].vocab;
+			return 1;
+		}
+	}
+	return 0;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct args *a = state->input;
@@ -70,14 +106,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 's':
 		if (!strcmp(arg, "tiny"))
 			*a = (struct args){ a->out, a->type, 256, 512, 2, 8, 4, 512, a->experts, a->used, a->pure,
-					    a->sparse };
+					    a->sparse, NULL };
 		else if (!strcmp(arg, "7b"))
 			*a = (struct args){ a->out, a->type, 4096, 14336, 32, 32, 8, 32000, a->experts, a->used,
-					    a->pure, a->sparse };
+					    a->pure, a->sparse, NULL };
 		else if (!strcmp(arg, "moe"))
 			*a = (struct args){ a->out, a->type, 2048, 2816, 12, 16, 4, 32000, 8, 2, a->pure,
-					    a->sparse };
-		else if (strcmp(arg, "1.1b"))
+					    a->sparse, NULL };
+		else if (strcmp(arg, "1.1b") && !shape_recur(a, arg))
 			argp_error(state, "unknown shape %s", arg);
 		break;
 	case 'e': a->embd = number(arg); break;
@@ -103,7 +139,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* ---- writing ---- */
 
 static FILE *f;
-static uint64_t written;
+static uint64_t written, n_keys;
 
 static void put(const void *p, size_t n)
 {
@@ -121,9 +157,25 @@ static void str(const char *s)
 	put(s, strlen(s));
 }
 
-static void kv_u32(const char *key, uint32_t v) { str(key); u32(4); u32(v); }
-static void kv_f32(const char *key, float v) { str(key); u32(6); put(&v, 4); }
-static void kv_str(const char *key, const char *v) { str(key); u32(8); str(v); }
+static void key_of(const char *name, uint32_t type)
+{
+	str(name);
+	u32(type);
+	n_keys++;
+}
+
+static void kv_u32(const char *key, uint32_t v) { key_of(key, 4); u32(v); }
+static void kv_f32(const char *key, float v) { key_of(key, 6); put(&v, 4); }
+static void kv_str(const char *key, const char *v) { key_of(key, 8); str(v); }
+static void kv_array(const char *key, uint32_t type, uint64_t n) { key_of(key, 9); u32(type); u64(n); }
+
+static const char *named(const char *arch, const char *suffix)
+{
+	static char key[96];
+
+	snprintf(key, sizeof(key), "%s.%s", arch, suffix);
+	return key;
+}
 
 static void pad(void)
 {
@@ -137,7 +189,7 @@ static void vocabulary(unsigned int n)
 	char s[32];
 
 	kv_str("tokenizer.ggml.model", "llama");
-	str("tokenizer.ggml.tokens"), u32(9), u32(8), u64(n);
+	kv_array("tokenizer.ggml.tokens", 8, n);
 	for (unsigned int i = 0; i < n; i++) {
 		if (i < 3)
 			strcpy(s, i == 0 ? "<unk>" : i == 1 ? "<s>" : "</s>");
@@ -147,13 +199,13 @@ static void vocabulary(unsigned int n)
 			sprintf(s, "\xe2\x96\x81w%u", i);
 		str(s);
 	}
-	str("tokenizer.ggml.scores"), u32(9), u32(6), u64(n);
+	kv_array("tokenizer.ggml.scores", 6, n);
 	for (unsigned int i = 0; i < n; i++) {
 		float v = -(float)i;
 
 		put(&v, 4);
 	}
-	str("tokenizer.ggml.token_type"), u32(9), u32(5), u64(n);
+	kv_array("tokenizer.ggml.token_type", 5, n);
 	for (unsigned int i = 0; i < n; i++)
 		u32(i == 0 ? 2 : i < 3 ? 3 : i < 259 ? 6 : 1);
 	kv_u32("tokenizer.ggml.bos_token_id", 1);
@@ -235,6 +287,8 @@ struct tensor {
 	char name[64];
 	const struct z5_type_ops *type;
 	uint64_t k, rows, n;		/* n matrices: three dimensions unless it is 1 */
+	unsigned int n_dims;
+	float mean, spread;		/* of plain floats; both 0: weights */
 };
 
 static struct tensor *tensors;
@@ -249,10 +303,10 @@ static void add_stack(const struct z5_type_ops *type, uint64_t k, uint64_t rows,
 	if (!tensors)
 		die("out of memory");
 	t = &tensors[n_tensors++];
-	t->type = k % type->block ? &z5_types[Z5_F16] : type;
-	t->k = k;
-	t->rows = rows;
-	t->n = n;
+	*t = (struct tensor){ .type = k % type->block ? &z5_types[Z5_F16] : type, .k = k, .rows = rows, .n = n };
+	t->n_dims = n > 1 ? 3 : rows == 1 ? 1 : 2;
+	if (rows * n == 1)
+		t->mean = 1;
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	snprintf(t->name, sizeof(t->name), fmt, layer);
 }
@@ -260,6 +314,111 @@ static void add_stack(const struct z5_type_ops *type, uint64_t k, uint64_t rows,
 static void add(const struct z5_type_ops *type, uint64_t k, uint64_t rows, const char *fmt, unsigned int layer)
 {
 	add_stack(type, k, rows, 1, fmt, layer);
+}
+
+/* Floats about a mean, in a matrix where rows is not 1, whose rows may be the fourth dimension. */
+static void plain(float mean, float spread, uint64_t k, uint64_t rows, int fourth, const char *fmt, unsigned int layer)
+{
+	struct tensor *t;
+
+	add(&z5_types[Z5_F32], k, rows, fmt, layer);
+	t = &tensors[n_tensors - 1];
+	t->mean = mean;
+	t->spread = spread;
+	if (fourth)
+		t->n_dims = 4;
+}
+
+static void plan_mamba(const struct recur *r, const struct z5_type_ops *w, unsigned int i)
+{
+	const unsigned int two = r->groups, conv = two ? r->inner + 2 * two * r->state : r->inner;
+
+	plain(1, 0, r->embd, 1, 0, "blk.%u.attn_norm.weight", i);
+	add(w, r->embd, r->inner + (two ? conv + r->rank : r->inner), "blk.%u.ssm_in.weight", i);
+	plain(0, 0.3f, 4, conv, 0, "blk.%u.ssm_conv1d.weight", i);
+	plain(0, 0.1f, conv, 1, 0, "blk.%u.ssm_conv1d.bias", i);
+	plain(-3, 1, two ? r->rank : r->inner, 1, 0, "blk.%u.ssm_dt.bias", i);
+	plain(-6, 3, two ? 1 : r->state, two ? r->rank : r->inner, 0, "blk.%u.ssm_a", i);
+	if (two) {
+		plain(1, 0.1f, 1, r->rank, 0, "blk.%u.ssm_d", i);
+		plain(1, 0.1f, r->inner / two, two, 0, "blk.%u.ssm_norm.weight", i);
+		/* one group is a matrix of one row, too */
+		tensors[n_tensors - 1].n_dims = 2;
+	} else {
+		plain(1, 0.1f, r->inner, 1, 0, "blk.%u.ssm_d", i);
+		add(w, r->inner, r->rank + 2 * r->state, "blk.%u.ssm_x.weight", i);
+		add(w, r->rank, r->inner, "blk.%u.ssm_dt.weight", i);
+	}
+	add(w, r->inner, r->embd, "blk.%u.ssm_out.weight", i);
+}
+
+/* As llama-quantize leaves them: low-rank matrices stay floats. */
+static void plan_rwkv(const struct recur *r, const struct z5_type_ops *w, unsigned int i)
+{
+	const struct z5_type_ops *f = &z5_types[Z5_F32];
+	const unsigned int n = r->embd, six = !r->gate;
+
+	plain(1, 0, n, 1, 0, "blk.%u.attn_norm.weight", i);
+	plain(0, 0.1f, n, 1, 0, "blk.%u.attn_norm.bias", i);
+	plain(1, 0, n, 1, 0, "blk.%u.attn_norm_2.weight", i);
+	plain(0, 0.1f, n, 1, 0, "blk.%u.attn_norm_2.bias", i);
+	plain(0.5f, 0.5f, n, six ? 5 : 6, 1, "blk.%u.time_mix_lerp_fused.weight", i);
+	add(w, n, n, "blk.%u.time_mix_receptance.weight", i);
+	add(w, n, n, "blk.%u.time_mix_key.weight", i);
+	add(w, n, n, "blk.%u.time_mix_value.weight", i);
+	add(w, n, n, "blk.%u.time_mix_output.weight", i);
+	plain(1, 0, n, 1, 0, "blk.%u.time_mix_ln.weight", i);
+	plain(0, 0.1f, n, 1, 0, "blk.%u.time_mix_ln.bias", i);
+	plain(0.5f, 0.5f, n, 1, 0, "blk.%u.channel_mix_lerp_k.weight", i);
+	add(w, n, r->ff, "blk.%u.channel_mix_key.weight", i);
+	add(w, r->ff, n, "blk.%u.channel_mix_value.weight", i);
+	if (six) {
+		plain(0.5f, 0.5f, n, 1, 0, "blk.%u.time_mix_lerp_x.weight", i);
+		add(f, n, 5 * r->iclr, "blk.%u.time_mix_w1.weight", i);
+		add_stack(f, r->iclr, n, 5, "blk.%u.time_mix_w2.weight", i);
+		plain(0, 0.5f, r->size, n / r->size, 0, "blk.%u.time_mix_first.weight", i);
+		plain(-2, 2, n, 1, 0, "blk.%u.time_mix_decay.weight", i);
+		add(f, n, r->decay, "blk.%u.time_mix_decay_w1.weight", i);
+		add(f, r->decay, n, "blk.%u.time_mix_decay_w2.weight", i);
+		add(w, n, n, "blk.%u.time_mix_gate.weight", i);
+		plain(0.5f, 0.5f, n, 1, 0, "blk.%u.channel_mix_lerp_r.weight", i);
+		add(w, n, n, "blk.%u.channel_mix_receptance.weight", i);
+		return;
+	}
+	plain(-2, 2, n, 1, 0, "blk.%u.time_mix_w0.weight", i);
+	add(f, n, r->decay, "blk.%u.time_mix_w1.weight", i);
+	add(f, r->decay, n, "blk.%u.time_mix_w2.weight", i);
+	plain(0, 1, n, 1, 0, "blk.%u.time_mix_a0.weight", i);
+	add(f, n, r->iclr, "blk.%u.time_mix_a1.weight", i);
+	add(f, r->iclr, n, "blk.%u.time_mix_a2.weight", i);
+	plain(0, 1, n, 1, 0, "blk.%u.time_mix_v0.weight", i);
+	add(f, n, r->value, "blk.%u.time_mix_v1.weight", i);
+	add(f, r->value, n, "blk.%u.time_mix_v2.weight", i);
+	add(f, n, r->gate, "blk.%u.time_mix_g1.weight", i);
+	add(f, r->gate, n, "blk.%u.time_mix_g2.weight", i);
+	plain(1, 0.2f, n, 1, 0, "blk.%u.time_mix_k_k.weight", i);
+	plain(1, 0.2f, n, 1, 0, "blk.%u.time_mix_k_a.weight", i);
+	plain(0, 0.2f, n, 1, 0, "blk.%u.time_mix_r_k.weight", i);
+}
+
+static void plan_recur(const struct args *a)
+{
+	const struct recur *r = a->recur;
+	const struct z5_type_ops *w = a->type, *out = w;
+
+	if (!a->pure && (w == &z5_types[Z5_Q4_0] || w == &z5_types[Z5_Q4_K]) && r->embd % 256 == 0)
+		out = &z5_types[Z5_Q6_K];
+	add(r->tied ? out : w, r->embd, a->vocab, "token_embd.weight", 0);
+	if (!r->tied)
+		add(out, r->embd, a->vocab, "output.weight", 0);
+	plain(1, 0, r->embd, 1, 0, "output_norm.weight", 0);
+	if (r->size) {
+		plain(0, 0.1f, r->embd, 1, 0, "output_norm.bias", 0);
+		plain(1, 0, r->embd, 1, 0, "token_embd_norm.weight", 0);
+		plain(0, 0.1f, r->embd, 1, 0, "token_embd_norm.bias", 0);
+	}
+	for (unsigned int i = 0; i < a->layers; i++)
+		(r->size ? plan_rwkv : plan_mamba)(r, w, i);
 }
 
 static void plan(const struct args *a)
@@ -292,49 +451,121 @@ static void plan(const struct args *a)
 	}
 }
 
+static void keys_llama(const struct args *a)
+{
+	kv_u32("llama.context_length", 8192);
+	kv_u32("llama.embedding_length", a->embd);
+	kv_u32("llama.block_count", a->layers);
+	kv_u32("llama.feed_forward_length", a->ff);
+	kv_u32("llama.attention.head_count", a->heads);
+	kv_u32("llama.attention.head_count_kv", a->kv);
+	kv_u32("llama.rope.dimension_count", a->embd / a->heads);
+	kv_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+	if (a->experts) {
+		kv_u32("llama.expert_count", a->experts);
+		kv_u32("llama.expert_used_count", a->used);
+	}
+}
+
+static void keys_recur(const struct args *a)
+{
+	const struct recur *r = a->recur;
+
+	kv_u32(named(r->arch, "context_length"), 1u << 20);
+	kv_u32(named(r->arch, "embedding_length"), r->embd);
+	kv_u32(named(r->arch, "block_count"), a->layers);
+	kv_u32(named(r->arch, "feed_forward_length"), r->ff);
+	kv_u32(named(r->arch, "attention.head_count"), 0);
+	kv_u32(named(r->arch, "vocab_size"), a->vocab);
+	kv_f32(named(r->arch, r->size ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"), 1e-5f);
+	if (!r->size) {
+		kv_u32(named(r->arch, "ssm.conv_kernel"), 4);
+		kv_u32(named(r->arch, "ssm.inner_size"), r->inner);
+		kv_u32(named(r->arch, "ssm.state_size"), r->state);
+		kv_u32(named(r->arch, "ssm.time_step_rank"), r->rank);
+		if (r->groups)
+			kv_u32(named(r->arch, "ssm.group_count"), r->groups);
+		return;
+	}
+	kv_u32(named(r->arch, "wkv.head_size"), r->size);
+	if (r->gate) {
+		kv_u32(named(r->arch, "attention.decay_lora_rank"), r->decay);
+		kv_u32(named(r->arch, "attention.iclr_lora_rank"), r->iclr);
+		kv_u32(named(r->arch, "attention.value_residual_mix_lora_rank"), r->value);
+		kv_u32(named(r->arch, "attention.gate_lora_rank"), r->gate);
+	} else {
+		kv_u32(named(r->arch, "rescale_every_n_layers"), r->layers < 6 ? 2 : 0);
+		kv_u32(named(r->arch, "time_mix_extra_dim"), r->iclr);
+		kv_u32(named(r->arch, "time_decay_extra_dim"), r->decay);
+	}
+}
+
+/* What comes before the tensors; the number of keys is known behind them. */
+static void head(const struct args *a, FILE *out)
+{
+	char *keys = NULL;
+	size_t n = 0;
+
+	f = open_memstream(&keys, &n);
+	if (!f)
+		die("out of memory");
+	kv_str("general.architecture", a->recur ? a->recur->arch : "llama");
+	kv_str("general.name", "random weights");
+	if (a->recur)
+		keys_recur(a);
+	else
+		keys_llama(a);
+	vocabulary(a->vocab);
+	if (fclose(f))
+		die("out of memory");
+	f = out;
+	written = 0;
+	put("GGUF", 4);
+	u32(3);
+	u64(n_tensors);
+	u64(n_keys);
+	put(keys, n);
+	free(keys);
+}
+
+/* The values of a row of plain floats. */
+static void plain_row(float *p, const struct tensor *t)
+{
+	for (uint64_t j = 0; j < t->k; j++)
+		p[j] = t->mean + (t->spread > 0 ? t->spread * ((float)(int32_t)next() / 2147483648.0f) : 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, "OUT.gguf", "Writes a model with random weights.", 0, 0, 0 };
-	struct args a = { NULL, &z5_types[Z5_Q8_0], 2048, 5632, 22, 32, 4, 32000, 0, 2, 0, 0 };
+	struct args a = { NULL, &z5_types[Z5_Q8_0], 2048, 5632, 22, 32, 4, 32000, 0, 2, 0, 0, NULL };
 	uint64_t off = 0;
+	FILE *out;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	if (a.vocab < 300 || a.embd % a.heads || a.heads % a.kv)
 		die("vocab >= 300, embd a multiple of heads, heads of kv");
 	if (a.experts && a.used > a.experts)
 		die("more experts used than there are");
-	f = fopen(a.out, "wb");
-	if (!f)
+	out = fopen(a.out, "wb");
+	if (!out)
 		die(strerror(errno));
-	plan(&a);
-	put("GGUF", 4);
-	u32(3);
-	u64(n_tensors);
-	u64(a.experts ? 19 : 17);
-	kv_str("general.architecture", "llama");
-	kv_str("general.name", "random weights");
-	kv_u32("llama.context_length", 8192);
-	kv_u32("llama.embedding_length", a.embd);
-	kv_u32("llama.block_count", a.layers);
-	kv_u32("llama.feed_forward_length", a.ff);
-	kv_u32("llama.attention.head_count", a.heads);
-	kv_u32("llama.attention.head_count_kv", a.kv);
-	kv_u32("llama.rope.dimension_count", a.embd / a.heads);
-	kv_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
-	if (a.experts) {
-		kv_u32("llama.expert_count", a.experts);
-		kv_u32("llama.expert_used_count", a.used);
-	}
-	vocabulary(a.vocab);
+	if (a.recur)
+		plan_recur(&a);
+	else
+		plan(&a);
+	head(&a, out);
 	for (size_t i = 0; i < n_tensors; i++) {
 		const struct tensor *t = &tensors[i];
 
 		str(t->name);
-		u32(t->n > 1 ? 3 : t->rows == 1 ? 1 : 2);
+		u32(t->n_dims);
 		u64(t->k);
-		if (t->rows > 1)
+		if (t->n_dims == 4)
+			u64(1), u64(1);
+		if (t->n_dims > 1)
 			u64(t->rows);
-		if (t->n > 1)
+		if (t->n_dims == 3)
 			u64(t->n);
 		u32(t->type->ggml);
 		u64(off);
@@ -351,9 +582,8 @@ int main(int argc, char **argv)
 		if (!p)
 			die("out of memory");
 		for (uint64_t r = 0; r < t->n * t->rows; r++) {
-			if (t->rows == 1)
-				for (uint64_t j = 0; j < t->k; j++)
-					((float *)p)[j] = 1;
+			if (t->mean != 0 || t->spread > 0)
+				plain_row((float *)p, t);
 			else
 				row(p, t->type, t->k, 0.02f);
 			put(p, bytes);
