@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Small random models of the recurrent architectures of refrecur.py, with their references, into tests/golden/data.
+
+usage: mkrecur.py OUTDIR [PART-OF-A-NAME]
+
+Decays are such that what was said a few tokens ago matters as well as what was said at the beginning. Weights as
+mksmall.py makes them.
+"""
+import math
+import os
+import sys
+
+import numpy as np
+import torch
+
+import gguf
+from gguf import F16, F32, FLOAT, Q8_0, STR, U32
+from mkref import reference
+from mksmall import LONG, NLL, PIECES, SHORT, SPREAD, SPREAD_8BIT
+from refmodel import Model
+from tok import Spm
+
+MODELS = {
+    'small-mamba':      dict(seed=1, arch='mamba', t=F16, dim=32, layers=2, inner=48, state=8, conv=4, rank=5),
+    'small-mamba-Q8_0': dict(seed=2, arch='mamba', t=Q8_0, dim=32, layers=2, inner=64, state=16, conv=3, rank=32),
+    # a width of heads that is no multiple of the other widths, two groups of B and C, an output of its own
+    'small-mamba2':     dict(seed=3, arch='mamba2', t=F16, dim=32, layers=2, inner=128, state=16, conv=4, rank=4, groups=2,
+                             untied=True),
+    'small-rwkv6':      dict(seed=4, arch='rwkv6', t=F16, dim=32, layers=3, ffn=40, size=8, low=4, rescale=2),
+    'small-rwkv7':      dict(seed=5, arch='rwkv7', t=F16, dim=48, layers=2, ffn=40, size=24, low=4),
+    'small-rwkv7-Q8_0': dict(seed=6, arch='rwkv7', t=Q8_0, dim=64, layers=2, ffn=96, size=32, low=8),
+}
+
+
+def build(path, name, *, seed, arch, t, dim, layers, untied=False, inner=0, state=0, conv=0, rank=0, groups=0, ffn=0,
+          size=0, low=0, rescale=0):
+    rng, w = np.random.default_rng(seed), {}
+    vocab = Spm.minimal(PIECES)
+    n_vocab = len(vocab.tokens)
+
+    def matrix(n, rows, cols, gain=1.0, kind=t, count=0):
+        x = rng.standard_normal((count or 1, rows, cols)) * np.exp(.3 * rng.standard_normal((count or 1, rows, 1)))
+        x = x * np.exp(.3 * rng.standard_normal(cols)) * gain / math.sqrt(cols)
+        w[n + '.weight'] = (x if count else x[0]).astype(np.float32), kind
+
+    def vector(n, shape, mean, spread):
+        w[n] = (mean + spread * rng.standard_normal(shape)).astype(np.float32), F32
+
+    def uniform(n, shape, least, most):
+        w[n] = rng.uniform(least, most, shape).astype(np.float32), F32
+
+    def norm(n, shape=dim):
+        vector(n + '.weight', shape, 1, .2)
+        if 'rwkv' in arch:
+            vector(n + '.bias', shape, 0, .2)
+
+    def mamba(b):
+        wide = inner + 2 * groups * state
+        norm(b + 'attn_norm')
+        matrix(b + 'ssm_in', inner + wide + rank if groups else 2 * inner, dim, 1.5)
+        vector(b + 'ssm_conv1d.weight', (wide, conv), 0, .7)
+        vector(b + 'ssm_conv1d.bias', wide, 0, .3)
+        uniform(b + 'ssm_dt.bias', rank if groups else inner, -4, 0)
+        if groups:
+            w[b + 'ssm_a'] = -np.exp(rng.uniform(-2, 1, (rank, 1))).astype(np.float32), F32
+            vector(b + 'ssm_d', (rank, 1), 1, .3)
+            norm(b + 'ssm_norm', (groups, inner // groups))
+        else:
+            w[b + 'ssm_a'] = -np.exp(rng.uniform(-2, 1, (inner, state))).astype(np.float32), F32
+            vector(b + 'ssm_d', inner, 1, .3)
+            matrix(b + 'ssm_x', rank + 2 * state, inner, 1.5)
+            matrix(b + 'ssm_dt', inner, rank)
+        matrix(b + 'ssm_out', dim, inner)
+
+    def rwkv(b):
+        norm(b + 'attn_norm')
+        norm(b + 'attn_norm_2')
+        norm(b + 'time_mix_ln')
+        for c in 'receptance', 'key', 'value', 'output':
+            matrix(b + 'time_mix_' + c, dim, dim, 1.3)
+        uniform(b + 'time_mix_lerp_fused.weight', (5 if arch == 'rwkv6' else 6, 1, 1, dim), 0, 1)
+        uniform(b + 'channel_mix_lerp_k.weight', (1, 1, dim), 0, 1)
+        matrix(b + 'channel_mix_key', ffn, dim, 1.3)
+        matrix(b + 'channel_mix_value', dim, ffn)
+        if arch == 'rwkv6':
+            uniform(b + 'time_mix_lerp_x.weight', (1, 1, dim), 0, 1)
+            matrix(b + 'time_mix_w1', 5 * low, dim, 1, F32)
+            matrix(b + 'time_mix_w2', dim, low, .5, F32, 5)
+            vector(b + 'time_mix_first.weight', (dim // size, size), 0, 1)
+            uniform(b + 'time_mix_decay.weight', dim, -6, 1)
+            matrix(b + 'time_mix_decay_w1', 2 * low, dim, 1, F32)
+            matrix(b + 'time_mix_decay_w2', dim, 2 * low, 1, F32)
+            matrix(b + 'time_mix_gate', dim, dim, 1.3)
+            uniform(b + 'channel_mix_lerp_r.weight', (1, 1, dim), 0, 1)
+            matrix(b + 'channel_mix_receptance', dim, dim, 1.3)
+            return
+        uniform(b + 'time_mix_w0.weight', dim, -6, 1)
+        for c, r, spread in ('w', 2 * low, 0), ('a', 2 * low, 1), ('v', low, 1), ('g', 3 * low, 0):
+            if c == 'v' and b == 'blk.0.':
+                continue
+            if spread:
+                vector(f'{b}time_mix_{c}0.weight', dim, 0, spread)
+            matrix(f'{b}time_mix_{c}1', r, dim, 1.3, F32)
+            matrix(f'{b}time_mix_{c}2', dim, r, 1.3, F32)
+        for c, mean, spread in ('k_k', 1, .3), ('k_a', 1, .3), ('r_k', 0, .3):
+            vector(f'{b}time_mix_{c}.weight', dim, mean, spread)
+
+    matrix('token_embd', n_vocab, dim, .1 * math.sqrt(dim))
+    norm('output_norm')
+    if 'rwkv' in arch:
+        norm('token_embd_norm')
+    if untied or 'rwkv' in arch:
+        matrix('output', n_vocab, dim)
+    for i in range(layers):
+        (rwkv if 'rwkv' in arch else mamba)(f'blk.{i}.')
+
+    shape = {'context_length': 256, 'embedding_length': dim, 'block_count': layers, 'feed_forward_length': ffn,
+             'attention.head_count': 0, 'vocab_size': n_vocab,
+             f'attention.layer_norm_{"" if "rwkv" in arch else "rms_"}epsilon': 1e-5}
+    if 'mamba' in arch:
+        shape |= {'ssm.conv_kernel': conv, 'ssm.inner_size': inner, 'ssm.state_size': state, 'ssm.time_step_rank': rank}
+        shape |= {'ssm.group_count': groups} if groups else {}
+    elif arch == 'rwkv6':
+        shape |= {'wkv.head_size': size, 'time_mix_extra_dim': low, 'time_decay_extra_dim': 2 * low,
+                  'rescale_every_n_layers': rescale}
+    else:
+        shape |= {'wkv.head_size': size, 'attention.decay_lora_rank': 2 * low, 'attention.iclr_lora_rank': 2 * low,
+                  'attention.value_residual_mix_lora_rank': low, 'attention.gate_lora_rank': 3 * low}
+    kind = {int: U32, float: FLOAT}
+    meta = [('general.architecture', STR, arch), ('general.name', STR, name), ('general.license', STR, 'mit'),
+            ('general.file_type', U32, 1 if t == F16 else 7)]
+    meta += [(f'{arch}.{k}', kind[type(v)], v) for k, v in shape.items()] + vocab.meta()
+
+    def write():
+        gguf.write(path, meta, [(n, x, k) for n, (x, k) in w.items()])
+
+    write()
+    with torch.no_grad():
+        spread = float(Model.load(path).forward(vocab.encode(LONG)).std())
+    for n in ('output_norm.weight', 'output_norm.bias'):
+        if n in w:
+            w[n] = w[n][0] * np.float32((SPREAD if t == F16 else SPREAD_8BIT) / spread), F32
+    write()
+
+
+def main(out, part=''):
+    for name, shape in MODELS.items():
+        if part not in name:
+            continue
+        path = os.path.join(out, name + '.gguf')
+        build(path, name, **shape)
+        r = reference(path, out, [SHORT, '', LONG], (0,), 32, NLL)
+        print(name, os.path.getsize(path), 'nll %.3f' % r['nll']['mean'], 'argmax', [c['argmax'] for c in r['cases']],
+              'least margin %.3f' % r['cases'][0]['greedy_min_margin'], repr(r['cases'][0]['greedy_text']))
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
