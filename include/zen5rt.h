@@ -270,6 +270,8 @@ struct zen5rt_model_info {
 	const char *resident;	/* name under which the weights stay in memory, "" if they do not */
 	bool attached;		/* they were there already: only the header of the file was read */
 	const char *not_resident; /* why they do not stay though that was asked for, one line; "" */
+	/* What a recurrent model keeps of a sequence; a token reads and writes all of it. 0: it has a KV cache. */
+	uint64_t state_bytes;
 };
 ZEN5RT_API void zen5rt_model_info(const struct zen5rt_model *model,
 				  struct zen5rt_model_info *info);
@@ -309,6 +311,8 @@ struct zen5rt_model_plan {
 	char unsupported[128];	/* and those types: "Q2_K, TQ1_0" */
 	uint32_t n_parts;	/* files that it is in; all sizes are of all of them */
 	char refused[512];	/* one line why this version would not run it, "" if nothing is known */
+	/* A recurrent model's state and the copies that a session goes back to, for any number of positions; else 0. */
+	uint64_t state_bytes;
 };
 /* n_ctx 0: the session's default. Errors as zen5rt_model_load() gives them for a malformed file. */
 ZEN5RT_API int zen5rt_model_plan(const char *path, uint32_t n_ctx,
@@ -420,7 +424,8 @@ struct zen5rt_session_params {
 	/*
 	 * How keys and values are kept: "f32", "f16" or "bf16" (half as large, rounded to nearest even, what is larger than
 	 * the type's largest number becomes that), "q8_0" (8 bits and a float for each 32 of a head: 28 % of f32). NULL:
-	 * "f32". Each gives one answer, the same bits on every machine; they differ from each other.
+	 * "f32". Each gives one answer, the same bits on every machine; they differ from each other. -EINVAL for any of
+	 * them if the model is recurrent.
 	 */
 	const char *kv_type;
 };
@@ -434,7 +439,7 @@ ZEN5RT_API int zen5rt_session_new(struct zen5rt_model *model,
 ZEN5RT_API void zen5rt_session_free(struct zen5rt_session *session);
 
 ZEN5RT_API uint32_t zen5rt_session_n_ctx(const struct zen5rt_session *session);
-/* One of zen5rt_kv_type(). */
+/* One of zen5rt_kv_type(); "" if the model is recurrent and has no such cache. */
 ZEN5RT_API const char *zen5rt_session_kv_type(const struct zen5rt_session *session);
 /* Number of positions filled. */
 ZEN5RT_API uint32_t zen5rt_session_pos(const struct zen5rt_session *session);
@@ -460,12 +465,34 @@ ZEN5RT_API const float *zen5rt_logits(const struct zen5rt_session *session);
 /*
  * Forgets all positions from pos on. -EINVAL if pos is past the end; -ENOTSUP, and nothing is changed, if the model is
  * recurrent and cannot go back there: a token changes the whole of its state, so that there are only copies to go back
- * to. These are of the two latest positions at which an evaluation of more than one token began or ended; the empty
- * sequence can always be gone back to.
+ * to. These are of the two latest positions at which an evaluation of more than one token began or ended; going back
+ * to the empty sequence is always possible.
  */
 ZEN5RT_API int zen5rt_session_rewind(struct zen5rt_session *session, uint32_t pos);
 /* The last position that is not after pos and can be gone back to: pos itself, unless the model is recurrent. */
 ZEN5RT_API uint32_t zen5rt_session_can_rewind(const struct zen5rt_session *session, uint32_t pos);
+
+/*
+ * Makes `to` stand where from stands, with its logits; both go on by themselves. -EINVAL if they are of different
+ * models or types of KV cache, -ENOSPC if the context of `to` is too small; it is then unchanged.
+ */
+ZEN5RT_API int zen5rt_session_copy(struct zen5rt_session *to, const struct zen5rt_session *from,
+				   struct zen5rt_error *err);
+
+/*
+ * Writes the session to a file, so that what has been evaluated need not be again; tokens are those it was evaluated
+ * with, one a position. The file appears when it is complete. errno of writing; -EINVAL for an empty session.
+ */
+ZEN5RT_API int zen5rt_session_save(const struct zen5rt_session *session, const char *path, const int32_t *tokens,
+				   struct zen5rt_error *err);
+/*
+ * Puts the session where the one of the file was, and the tokens into tokens, which has room for all of the context;
+ * zen5rt_session_pos() says how many they are. A recurrent model's can be rewound only to its beginning then.
+ * errno of open(2); -EINVAL for a file that is malformed, damaged, or of another model or type of KV cache, -ENOSPC if
+ * the context is too small. Where reading fails half way, the session is empty.
+ */
+ZEN5RT_API int zen5rt_session_restore(struct zen5rt_session *session, const char *path, int32_t *tokens,
+				      struct zen5rt_error *err);
 
 /* ---- grammars: what a model may say ---- */
 

@@ -577,6 +577,14 @@ void zen5rt_model_free(struct zen5rt_model *m)
 
 /* ---- reports ---- */
 
+static uint64_t load_state_bytes(const struct zen5rt_model *m)
+{
+	struct z5_state s;
+	size_t bytes;
+
+	return z5_recurrent(m->arch) && !z5_state_shape(&s, m->h.keeps, m->h.n_layer, &bytes, NULL) ? s.bytes : 0;
+}
+
 void zen5rt_model_info(const struct zen5rt_model *m, struct zen5rt_model_info *info)
 {
 	*info = (struct zen5rt_model_info){
@@ -586,6 +594,7 @@ void zen5rt_model_info(const struct zen5rt_model *m, struct zen5rt_model_info *i
 		.n_params = m->n_params, .file_bytes = m->file_bytes,
 		.weight_bytes = m->region.asked, .decode_bytes = m->decode_bytes, .load_s = m->load_s,
 		.resident = m->resident, .attached = m->attached, .not_resident = m->not_resident,
+		.state_bytes = load_state_bytes(m),
 	};
 }
 

@@ -187,6 +187,9 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 		return z5_fail(err, -EINVAL, "n_ctx %u, n_ubatch %u: at most 2^30 and 2^20",
 			       p.n_ctx, p.n_ubatch);
 	ret = z5_kv_type_of(p.kv_type, &type, err);
+	if (!ret && p.kv_type && recurrent)
+		ret = z5_fail(err, -EINVAL, "kv_type %s: architecture %s has no KV cache but a state", p.kv_type,
+			      m->arch->name);
 	if (ret)
 		return ret;
 	s = calloc(1, sizeof(*s));
@@ -249,7 +252,7 @@ uint32_t zen5rt_session_n_ctx(const struct zen5rt_session *s)
 
 const char *zen5rt_session_kv_type(const struct zen5rt_session *s)
 {
-	return z5_kv_type_name(s->kv.type);
+	return z5_recurrent(s->m->arch) ? "" : z5_kv_type_name(s->kv.type);
 }
 
 uint32_t zen5rt_session_pos(const struct zen5rt_session *s)
@@ -341,7 +344,10 @@ static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float
 		}
 	}
 	z5_leave(rt);
-	s->have_logits |= !ret;
+	if (!ret) {
+		s->have_logits = true;
+		s->logits_pos = s->pos;
+	}
 	return ret;
 }
 

@@ -125,6 +125,7 @@ struct zen5rt_session {
 	float *logits;
 	struct z5_buf rows;		/* logits of Z5_LOGITS_ROWS tokens, where all are wanted */
 	bool have_logits;
+	uint32_t logits_pos;		/* where they were computed */
 };
 
 /* One pass over n tokens at positions pos.. of the sequence, n <= n_ubatch. */
