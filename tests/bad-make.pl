@@ -114,7 +114,7 @@ bad("template-$_->[0]", with_new($llama, ['tokenizer.chat_template', word($_->[1
 my %lies = (u => [0, 1, 3, 255, 65536, 0x7fffffff, 0x80000000, 0xffffffff], f => ['nan', 'inf', '-inf', -1, 0, 1e-45, 3e38]);
 for my $name (qw(llama-Q4_0 llama-yarn mixtral-Q8_0 qwen2moe-F16 qwen3moe-BF16 deepseek2-Q4_0 deepseek2-v3 phi3-long
 	gemma2
-		 gemma3 granite starcoder2)) {
+		 gemma3 granite starcoder2 mamba mamba2 rwkv6 rwkv7)) {
 	my $bytes = slurp($name);
 	my $at = 24;
 

@@ -83,6 +83,42 @@ ok($bytes{f16} * 2 == $bytes{f32} && $bytes{bf16} == $bytes{f16} && $bytes{q8_0}
 ($rc, $out, $err) = sh("$run $model -p 'Once upon a time' --temp 0 -n 8 --explain --kv-type q8_0");
 like($err, qr/^KV cache: +q8_0, [\d.]+ \w+ a position$/m, '--explain tells the type');
 
+# a recurrent model has a state instead
+my $mamba = 'tests/golden/data/small-mamba2.gguf';
+($rc, $out, $err) = sh("$run $mamba --tokens 1,5,9 --temp 0 -n 8 --explain --ignore-eos");
+like($err, qr/ width 32, context \d.*\n  state .*\nstate: +[\d.]+ KiB for any number of positions.*\na token: .* of state, read and written\n/s,
+     '--explain tells of a state');
+unlike($err, qr/KV/, 'and of no KV cache');
+$j = decode_json((sh("$run $mamba --tokens 1,5,9 --temp 0 -n 8 --json --explain"))[1]);
+ok($j->{state}{bytes} > 1000 && !exists $j->{kv_cache}, 'as does JSON');
+is_deeply([map { $_->{use} } @{$j->{explain}{regions}}], ['weights', 'state', 'scratch'], 'regions');
+fails("$run $mamba --tokens 1 --kv-type f16", 1, qr/kv_type f16: architecture mamba2 has no KV cache/, 'no type of what is not there');
+
+# what evaluating a prompt gave, in a file: used where the prompt begins alike, and the text is the same with and without
+for my $m ($model, $mamba, 'tests/golden/data/small-rwkv7.gguf') {
+	my $cached = "$run $m --temp 0 -n 12 --json --ignore-eos --prompt-cache $dir/cache";
+	my %prompt = (
+		first => join(',', 1, map { 3 + $_ * 7 % 200 } 1 .. 40),
+		same => join(',', 1, map { 3 + $_ * 7 % 200 } 1 .. 40),
+		longer => join(',', 1, map { 3 + $_ * 7 % 200 } 1 .. 60), shorter => join(',', 1, map { 3 + $_ * 7 % 200 } 1 .. 25),
+		other => join(',', 1, map { 3 + $_ * 11 % 200 } 1 .. 25),
+	);
+	unlink "$dir/cache";
+	for my $which (qw(first same longer same shorter other other)) {
+		my $want = decode_json((sh("$run $m --temp 0 -n 12 --json --ignore-eos --tokens $prompt{$which}"))[1]);
+		my ($rc, $out, $err) = sh("$cached --tokens $prompt{$which}");
+		is($rc ? $err : "@{decode_json($out)->{tokens}}", "@{$want->{tokens}}", "$m: $which prompt with a cache, the same text");
+	}
+	(undef, undef, $err) = sh("$run $m --temp 0 -n 2 --ignore-eos --prompt-cache $dir/cache --tokens $prompt{other}");
+	like($err, qr/prompt 0 tokens/, 'nothing is evaluated again');
+	(undef, undef, $err) = sh("$run $m --temp 0 -n 2 --ignore-eos --prompt-cache $dir/cache --tokens $prompt{other},9,8,7");
+	like($err, qr/prompt 3 tokens/, 'and what is new alone');
+}
+fails("$run $model --prompt-cache $dir/cache -p x", 1, qr/\Q$dir\E\/cache: is a session of another model/, "another model's cache");
+fails("$run $model --prompt-cache $model -p x", 1, qr/\Q$model\E: is no saved session/, 'what is none is not written over');
+fails("$run $model --prompt-cache $dir/none/cache -p x -n 1", 1, qr/none\/cache: /, 'a directory that is not there');
+fails("$run $model --prompt-cache $dir/cache --chat -p x", 64, qr/--prompt-cache is not for chat/, 'not for chat');
+
 # the context: filled exactly, and refused when the prompt is longer
 (undef, $out) = sh("$run $model -p 'Once upon a time' --temp 0 -c 32 --ignore-eos --json");
 $j = decode_json($out);

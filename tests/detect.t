@@ -86,7 +86,7 @@ my %object = (
 	resctrl => { cpu => 'b', kernel => 'b', mounted => 'b', mbm_total => 'b', mbm_local => 'b' },
 	recommended => { threads => 'n', pages => 's', page => 'n', options => 'a' },
 	model => { path => 's?', architecture => 's?', file_bytes => 'n', tensors => 'n', parts => 'n', weight_bytes => 'n',
-		   context => 'n?', context_trained => 'n?', kv_bytes => 'n?', unsupported_tensors => 'n',
+		   context => 'n?', context_trained => 'n?', kv_bytes => 'n?', state_bytes => 'n?', unsupported_tensors => 'n',
 		   unsupported_types => 's?', refused => 's?', pages_needed => 'n', pages_missing => 'n', fits => 'b',
 		   reserve_now => 'a', reserve_at_boot => 's?', run => 's?' },
 	absent => { what => 's', why => 's', remedy => 's' },

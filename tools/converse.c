@@ -131,6 +131,8 @@ static int hold(struct converse *c, const int32_t *ids, size_t n, size_t again)
 
 	while (same < held && same + again < n && r->ids[same] == ids[same])
 		same++;
+	/* a recurrent model goes back only as far as it can, and evaluates the rest again */
+	same = zen5rt_session_can_rewind(r->session, (uint32_t)same);
 	zen5rt_session_rewind(r->session, (uint32_t)same);
 	memcpy(r->ids + same, ids + same, (n - same) * sizeof(*ids));
 	r->n_kept = same;

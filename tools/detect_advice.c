@@ -253,7 +253,7 @@ static void advise_model(struct advice *a, const struct machine *m, const struct
 
 	a->need = weights / a->page + (weights % a->page != 0);
 	if (__builtin_mul_overflow(a->need, a->page, &bytes) ||
-	    __builtin_add_overflow(bytes, model->plan.kv_bytes, &bytes))
+	    __builtin_add_overflow(bytes, model->plan.kv_bytes + model->plan.state_bytes, &bytes))
 		bytes = UINT64_MAX;
 	a->fits = !mem->total || bytes <= mem->total;
 	if (model->ctx)

@@ -140,12 +140,13 @@ static json_t *json_model(const struct model *model, const struct advice *a)
 	commands = json_array();
 	for (unsigned int i = 0; i < a->n_commands; i++)
 		json_array_append_new(commands, json_string(a->commands[i]));
-	return json_pack("{s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}",
 			 /* a name of a file is bytes, JSON is UTF-8 */
 			 "path", json_string(model->path) ?: json_null(), "architecture", text_or_null(p->arch),
 			 "file_bytes", number(p->file_bytes), "tensors", (int)p->n_tensors, "parts", (int)p->n_parts,
 			 "weight_bytes", number(p->weight_bytes), "context", number_or_null(p->n_ctx),
 			 "context_trained", number_or_null(p->n_ctx_train), "kv_bytes", number_or_null(p->kv_bytes),
+			 "state_bytes", number_or_null(p->state_bytes),
 			 "unsupported_tensors", (int)p->n_unsupported, "unsupported_types", text_or_null(p->unsupported),
 			 "refused", text_or_null(p->refused), "pages_needed", number(a->need),
 			 "pages_missing", number(a->missing), "fits", a->fits, "reserve_now", commands,

@@ -172,6 +172,9 @@ static void text_model(const struct machine *m, const struct model *model, const
 	if (p->kv_bytes)
 		printf("  KV cache  %s for a context of %u (trained for %u)\n", bytes_text(kv, p->kv_bytes), p->n_ctx,
 		       p->n_ctx_train);
+	if (p->state_bytes)
+		printf("  state     %s with two copies, for a context of any length (trained for %u)\n",
+		       bytes_text(kv, p->state_bytes), p->n_ctx_train);
 	if (*p->refused)
 		printf("            this version cannot run it: %s\n", p->refused);
 	if (a->page > 4096)

@@ -7,12 +7,16 @@
 
 #include "common.h"
 
-/* Bytes of KV cache that a token at the run's middle position reads. */
+/* Bytes of KV cache that a token at the run's middle position reads; or those of state that it reads and writes. */
 static double kv_bytes(const struct run *r)
 {
 	struct zen5rt_region_info kv;
+	struct zen5rt_model_info m;
 	double middle = (double)r->n_prompt + (double)r->n_eval / 2;
 
+	zen5rt_model_info(r->model, &m);
+	if (m.state_bytes)
+		return 2 * (double)m.state_bytes;
 	if (zen5rt_session_region(r->session, 0, &kv))
 		return 0;
 	return (double)kv.asked * middle / (double)zen5rt_session_n_ctx(r->session);
@@ -76,9 +80,14 @@ static void explain_region(const struct zen5rt_region_info *i)
 static void explain_cache(const struct run *r)
 {
 	struct zen5rt_region_info kv;
+	struct zen5rt_model_info m;
 	char bytes[32];
 
-	if (!zen5rt_session_region(r->session, 0, &kv))
+	zen5rt_model_info(r->model, &m);
+	if (m.state_bytes)
+		fprintf(stderr, "state:      %s for any number of positions, and copies of two to go back to\n",
+			human_bytes(bytes, sizeof(bytes), (double)m.state_bytes));
+	else if (!zen5rt_session_region(r->session, 0, &kv))
 		fprintf(stderr, "KV cache:   %s, %s a position\n", zen5rt_session_kv_type(r->session),
 			human_bytes(bytes, sizeof(bytes), (double)kv.asked / zen5rt_session_n_ctx(r->session)));
 }
@@ -137,10 +146,11 @@ void explain(const struct run *r)
 	double bytes;
 
 	zen5rt_model_info(r->model, &m);
-	fprintf(stderr,
-		"model:      %s%s%s, %.2f M parameters, %u layers, width %u, %u heads (%u KV), context %u of %u\n",
-		m.arch, *m.name ? " " : "", m.name, (double)m.n_params / 1e6, m.n_layer, m.n_embd, m.n_head,
-		m.n_head_kv, zen5rt_session_n_ctx(r->session), m.n_ctx_train);
+	fprintf(stderr, "model:      %s%s%s, %.2f M parameters, %u layers, width %u, ", m.arch, *m.name ? " " : "", m.name,
+		(double)m.n_params / 1e6, m.n_layer, m.n_embd);
+	if (m.n_head)
+		fprintf(stderr, "%u heads (%u KV), ", m.n_head, m.n_head_kv);
+	fprintf(stderr, "context %u of %u\n", zen5rt_session_n_ctx(r->session), m.n_ctx_train);
 	zen5rt_cpu_info(&cpu);
 	cpu_what(&cpu, what, sizeof(what));
 	fprintf(stderr, "CPU:        %s%s\n", what, cpu.zen5 ? "" : ": not a Zen 5, runs all the same");
@@ -165,8 +175,9 @@ void explain(const struct run *r)
 			human_bytes(a, sizeof(a), (double)w.bytes), w.kernel,
 			(unsigned long long)w.calls, (unsigned long long)w.columns);
 	bytes = (double)m.decode_bytes + kv_bytes(r);
-	fprintf(stderr, "a token:    streams %s of weights and %s of KV cache\n",
-		human_bytes(a, sizeof(a), (double)m.decode_bytes), human_bytes(b, sizeof(b), kv_bytes(r)));
+	fprintf(stderr, "a token:    streams %s of weights and %s of %s\n",
+		human_bytes(a, sizeof(a), (double)m.decode_bytes), human_bytes(b, sizeof(b), kv_bytes(r)),
+		m.state_bytes ? "state, read and written" : "KV cache");
 	if (r->have_bandwidth)
 		fprintf(stderr, "bandwidth:  %.2f GB/s, measured now by reading memory with these threads\n",
 			r->bandwidth / 1e9);
@@ -296,7 +307,10 @@ void print_json(const struct run *r, const char *text, size_t len, bool with_exp
 	json_object_set_new(o, "first_token_s", json_real(r->n_out ? r->first_s : r->prompt_s));
 	json_object_set_new(o, "decoded", json_integer((json_int_t)r->n_eval));
 	json_object_set_new(o, "decode_s", json_real(r->decode_s));
-	json_object_set_new(o, "kv_cache", json_cache(r));
+	if (m.state_bytes)
+		json_object_set_new(o, "state", json_pack("{s:I}", "bytes", (json_int_t)m.state_bytes));
+	else
+		json_object_set_new(o, "kv_cache", json_cache(r));
 	json_object_set_new(o, "throttle", json_throttle(r));
 	if (with_explain)
 		json_object_set_new(o, "explain", json_explain(r));

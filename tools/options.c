@@ -14,7 +14,7 @@ enum {
 	OPT_LOGITS, OPT_JSON, OPT_EXPLAIN, OPT_NO_DISPLAY, OPT_IGNORE_EOS, OPT_NO_PIN,
 	OPT_CHAT, OPT_NO_CHAT, OPT_SYSTEM, OPT_TEMPLATE, OPT_STOP, OPT_NO_SHIFT,
 	OPT_REQUIRE_ZEN5, OPT_RESIDENT, OPT_THROTTLE, OPT_BUDGET, OPT_CAP_OTHERS,
-	OPT_GRAMMAR, OPT_GRAMMAR_FILE, OPT_SCHEMA, OPT_SCHEMA_FILE, OPT_KV_TYPE,
+	OPT_GRAMMAR, OPT_GRAMMAR_FILE, OPT_SCHEMA, OPT_SCHEMA_FILE, OPT_KV_TYPE, OPT_PROMPT_CACHE,
 };
 
 static const struct argp_option options[] = {
@@ -22,6 +22,7 @@ static const struct argp_option options[] = {
 	{ "model", 'm', "FILE", 0, "The model, if not given as argument", 0 },
 	{ "prompt", 'p', "TEXT", 0, "Text to continue (else -f, else standard input if it is no terminal)", 0 },
 	{ "file", 'f', "FILE", 0, "Read the prompt from FILE (- for standard input)", 0 },
+	{ "prompt-cache", OPT_PROMPT_CACHE, "FILE", 0, "Leave what evaluating the prompt gave in FILE, or take it up from there", 0 },
 	{ "n-predict", 'n', "N", 0, "Tokens to generate; -1: until the answer ends or the context is full (default -1)", 0 },
 	{ "no-display-prompt", OPT_NO_DISPLAY, NULL, 0, "Print only what is generated", 0 },
 	{ "ignore-eos", OPT_IGNORE_EOS, NULL, 0, "Go on after the end of the answer", 0 },
@@ -122,6 +123,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 's': a->seed = arg_int("--seed", arg, -1, INT64_MAX); break;
 	case OPT_UBATCH: a->ubatch = arg_int("--ubatch", arg, 1, 1 << 20); break;
 	case OPT_KV_TYPE: a->kv_type = arg_kv_type("--kv-type", arg); break;
+	case OPT_PROMPT_CACHE: a->prompt_cache = arg; break;
 	case OPT_TEMP: a->sampler.temp = (float)arg_float("--temp", arg, 0, 1000); break;
 	case OPT_TOP_K: a->sampler.top_k = (uint32_t)arg_int("--top-k", arg, 0, 1 << 30); break;
 	case OPT_TOP_P: a->sampler.top_p = (float)arg_float("--top-p", arg, 0, 1); break;
@@ -178,6 +180,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			a->chat = CHAT_ON;
 		if (a->chat == CHAT_ON && (a->tokens || a->logits))
 			argp_error(state, "--tokens and --logits are not for chat");
+		if (a->chat == CHAT_ON && a->prompt_cache)
+			argp_error(state, "--prompt-cache is not for chat");
 		if (a->chat == CHAT_ON && a->json && !a->prompt && !a->prompt_file)
 			argp_error(state, "--json tells of one answer: give the question with -p or -f");
 		break;

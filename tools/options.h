@@ -11,7 +11,7 @@
 enum chat_mode { CHAT_AUTO, CHAT_ON, CHAT_OFF };
 
 struct options {
-	const char *model, *prompt, *prompt_file, *tokens, *logits;
+	const char *model, *prompt, *prompt_file, *prompt_cache, *tokens, *logits;
 	const char *throttle, *kv_type;			/* NULL: not given */
 	double bandwidth_budget, cap_others;		/* bytes a second, 0: none */
 	const char *resident;				/* NULL: not asked for, "": a name of the library's making */

@@ -339,12 +339,12 @@ static void make_tokens(struct setting *s)
 /* Puts the session where a test begins. */
 static void go_to_depth(const struct setting *s, size_t i)
 {
-	const uint32_t depth = s->a->test[i].depth;
+	const uint32_t depth = s->a->test[i].depth, at = zen5rt_session_can_rewind(s->session[i], depth);
 	struct zen5rt_error err;
 
-	if (zen5rt_session_pos(s->session[i]) < depth)
-		check(zen5rt_eval(s->session[i], s->tokens, depth, &err), &err);
-	check(zen5rt_session_rewind(s->session[i], depth), &err);
+	zen5rt_session_rewind(s->session[i], at);
+	if (at < depth)
+		check(zen5rt_eval(s->session[i], s->tokens + at, depth - at, &err), &err);
 }
 
 /* Seconds of one repetition. */
@@ -387,6 +387,8 @@ static double token_bytes(const struct setting *s, size_t i)
 	const double middle = (double)t->depth + (double)t->pp + (double)t->tg / 2;
 
 	zen5rt_model_info(s->m, &info);
+	if (info.state_bytes)
+		return (double)info.decode_bytes + 2 * (double)info.state_bytes;
 	if (zen5rt_session_region(s->session[i], 0, &kv))
 		return (double)info.decode_bytes;
 	return (double)info.decode_bytes +

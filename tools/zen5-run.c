@@ -116,19 +116,53 @@ static struct zen5rt_sampler *open_sampler(const struct options *o, struct run *
 	return smp;
 }
 
-/* Evaluates the prompt of r; -ECANCELED by Ctrl-C. */
-static int evaluate(struct zen5rt_sampler *smp, struct run *r)
+/*
+ * Takes the session up where another run has saved it, as far as the prompt is the same, and returns how much of it
+ * need not be evaluated. A file that is something else ends the run: it will be written over.
+ */
+static size_t take_up(const char *path, struct run *r)
 {
+	int32_t *ids = malloc(zen5rt_session_n_ctx(r->session) * sizeof(*ids));
+	size_t held, same = 0;
 	struct zen5rt_error err;
 	int ret;
+
+	if (!ids)
+		die("out of memory");
+	ret = zen5rt_session_restore(r->session, path, ids, &err);
+	if (ret && ret != -ENOENT)
+		die("%s", err.message);
+	held = zen5rt_session_pos(r->session);
+	while (same < held && same < r->n_prompt && ids[same] == r->ids[same])
+		same++;
+	free(ids);
+	/* the last token is evaluated for its logits, unless they were saved, too */
+	if (same == r->n_prompt && (held > same || !zen5rt_logits(r->session)))
+		same--;
+	same = zen5rt_session_can_rewind(r->session, (uint32_t)same);
+	zen5rt_session_rewind(r->session, (uint32_t)same);
+	return same;
+}
+
+/* Evaluates the prompt of r; -ECANCELED by Ctrl-C. */
+static int evaluate(const struct options *o, struct zen5rt_sampler *smp, struct run *r)
+{
+	struct zen5rt_error err;
+	int ret = 0;
 
 	for (size_t i = 0; i < r->n_prompt; i++)
 		zen5rt_sampler_accept(smp, r->ids[i]);
 	r->prompt_start = now();
-	ret = zen5rt_eval(r->session, r->ids, r->n_prompt, &err);
+	if (o->prompt_cache)
+		r->n_kept = take_up(o->prompt_cache, r);
+	if (r->n_kept < r->n_prompt)
+		ret = zen5rt_eval(r->session, r->ids + r->n_kept, r->n_prompt - r->n_kept, &err);
 	if (ret && ret != -ECANCELED)
 		die("%s", err.message);
 	r->prompt_s = now() - r->prompt_start;
+	if (o->prompt_cache && !ret && r->n_kept < r->n_prompt &&
+	    zen5rt_session_save(r->session, o->prompt_cache, r->ids, &err))
+		die("%s", err.message);
 	if (ret)
 		r->end = "interrupted";
 	return ret;
@@ -218,7 +252,7 @@ static int continue_text(const struct options *o, struct run *r, struct ids prom
 	if (!r->ids)
 		die("out of memory");
 	smp = open_sampler(o, r, &constraint);
-	ret = evaluate(smp, r);
+	ret = evaluate(o, smp, r);
 	if (ret && !o->json) {
 		r->constraint = NULL;
 		return 130;
@@ -308,7 +342,8 @@ static bool wants_chat(const struct options *o)
 {
 	if (o->chat != CHAT_AUTO)
 		return o->chat == CHAT_ON;
-	return isatty(0) && !o->prompt && !o->prompt_file && !o->tokens && !o->logits && !o->json;
+	return isatty(0) && !o->prompt && !o->prompt_file && !o->tokens && !o->logits && !o->json &&
+	       !o->prompt_cache;
 }
 
 int main(int argc, char **argv)

@@ -168,6 +168,44 @@ static void bench_attn(const struct z5_kernels *k, enum z5_kv_type type, size_t 
 	       4.0 * N_KV * (double)(hd * n_q) / s * 1e-9);
 }
 
+/* Layers of the models that people run, for a lone token and for 16: microseconds a token. */
+static void bench_recur(const struct z5_kernels *k, uint8_t *mem)
+{
+	enum { TOKENS = 16, WIDE = 4096 };
+	float *p = (void *)mem, *state = p + TOKENS * 6 * WIDE, *a = state + (size_t)WIDE * 128;
+	struct z5_scan s = {
+		.n_state = 16, .groups = WIDE / 16, .state = state, .a = a, .d = p, .x = p, .dt = p + TOKENS * WIDE,
+		.b = p + 2 * TOKENS * WIDE, .c = p + 3 * TOKENS * WIDE, .y = p + 4 * TOKENS * WIDE, .x_stride = WIDE,
+		.dt_stride = WIDE, .bc_stride = WIDE, .y_stride = WIDE,
+	};
+	struct z5_wkv w = {
+		.size = 64, .heads = 32, .state = state, .r = p, .w = p + TOKENS * 2048, .k = p + 2 * TOKENS * 2048,
+		.v = p + 3 * TOKENS * 2048, .a = p + 4 * TOKENS * 2048, .b = p + 5 * TOKENS * 2048, .u = p,
+		.y = p + 6 * TOKENS * 2048, .stride = 2048,
+	};
+
+	for (size_t n = 1; n <= TOKENS; n += TOKENS - 1) {
+		/* the state must neither grow nor become nothing */
+		for (size_t i = 0; i < TOKENS * 6 * WIDE; i++)
+			p[i] = 0.01f * rnd_normal();
+		memset(state, 0, (size_t)WIDE * 128 * sizeof(float));
+		for (size_t i = 0; i < WIDE * 16; i++)
+			a[i] = -1;
+		s.n = w.n = n;
+		s.n_state = 16;
+		s.head = 0;
+		printf("%-12s scan 4096 x 16   n %2zu %8.2f us a token\n", k->level, n, TIME(k->scan(&s)) / (double)n * 1e6);
+		s.n_state = 128;
+		s.head = 4;
+		printf("%-12s scan 64 x 64 x 128 n %2zu %6.2f us a token\n", k->level, n,
+		       TIME(k->scan(&s)) / (double)n * 1e6);
+		printf("%-12s wkv6 32 x 64 x 64 n %2zu %7.2f us a token\n", k->level, n,
+		       TIME(k->wkv6(&w)) / (double)n * 1e6);
+		printf("%-12s wkv7 32 x 64 x 64 n %2zu %7.2f us a token\n", k->level, n,
+		       TIME(k->wkv7(&w)) / (double)n * 1e6);
+	}
+}
+
 int bench(int level)
 {
 	uint8_t *w = memory(MATRIX);
@@ -186,6 +224,7 @@ int bench(int level)
 				bench_attn(&k, (enum z5_kv_type)t, 64, n_q, w);
 				bench_attn(&k, (enum z5_kv_type)t, 128, n_q, w);
 			}
+		bench_recur(&k, w);
 	}
 	return 0;
 }
