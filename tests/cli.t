@@ -94,7 +94,7 @@ ok($j->{state}{bytes} > 1000 && !exists $j->{kv_cache}, 'as does JSON');
 is_deeply([map { $_->{use} } @{$j->{explain}{regions}}], ['weights', 'state', 'scratch'], 'regions');
 fails("$run $mamba --tokens 1 --kv-type f16", 1, qr/kv_type f16: architecture mamba2 has no KV cache/, 'no type of what is not there');
 
-# what evaluating a prompt gave, in a file: used where the prompt begins alike, and the text is the same with and without
+# what evaluating a prompt gave, in a file: used where the prompt begins alike, and the text is the same as without
 for my $m ($model, $mamba, 'tests/golden/data/small-rwkv7.gguf') {
 	my $cached = "$run $m --temp 0 -n 12 --json --ignore-eos --prompt-cache $dir/cache";
 	my %prompt = (
