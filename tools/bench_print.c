@@ -205,8 +205,9 @@ static void print_md(const struct bench_report *r, FILE *f)
 				before->ubatch == w->ubatch && before->pages == w->pages &&
 				before->kv_type == w->kv_type))
 			continue;
-		fprintf(f, "%s, %u threads, chunks of %u, KV %s: %s, pages of %s (%.0f %%); loaded in %.2f s", w->model,
-			w->threads, w->ubatch, w->kv_type, w->backend, human_bytes(got, sizeof(got), (double)w->page),
+		fprintf(f, "%s, %u threads, chunks of %u, %s%s: %s, pages of %s (%.0f %%); loaded in %.2f s", w->model,
+			w->threads, w->ubatch, *w->kv_type ? "KV " : "a state", w->kv_type, w->backend,
+			human_bytes(got, sizeof(got), (double)w->page),
 			100 * share((double)w->page_bytes, (double)w->region_bytes), w->load_s);
 		if (isfinite(w->cold_load_s))
 			fprintf(f, ", from the disk in %.2f s", w->cold_load_s);

@@ -210,6 +210,28 @@ static int call_tokens(struct call *c, struct zen5rt_error *err)
 	return ret;
 }
 
+static char out_path[64];
+
+/* The session in a file and back. */
+static int call_saved(struct call *c, struct zen5rt_error *err)
+{
+	static const int32_t ids[] = { 1, 9, 17, 5, 20 };
+	int32_t back[16];
+	int ret = zen5rt_session_save(c->session, out_path, ids, err);
+
+	if (ret && !access(out_path, F_OK)) {
+		z5_fail(err, -EEXIST, "the file is there although saving failed");
+		return -EEXIST;
+	}
+	if (!ret)
+		ret = zen5rt_session_restore(c->session, out_path, back, err);
+	if (!ret)
+		c->sum = sum_bytes(sum_bytes(0, back, sizeof(ids)), zen5rt_logits(c->session),
+				   4 * zen5rt_vocab_size(c->vocab));
+	unlink(out_path);
+	return ret;
+}
+
 static int call_text(struct call *c, struct zen5rt_error *err)
 {
 	struct zen5rt_detok *d;
@@ -326,8 +348,6 @@ out:
 	return ret;
 }
 
-static char out_path[64];
-
 static int call_quantize(struct call *c, struct zen5rt_error *err)
 {
 	static const struct zen5rt_quantize_override over[] = { { "ffn_(up|down)", "Q8_0" } };
@@ -376,6 +396,8 @@ static void test_model(const char *name)
 	zen5rt_session_new(c.model, &p, &c.session, &err);
 	snprintf(what, sizeof(what), "tokens of %s", name);
 	refuse_all(what, call_tokens, &c, 0);
+	snprintf(what, sizeof(what), "a session of %s in a file", name);
+	refuse_all(what, call_saved, &c, 1);
 	snprintf(what, sizeof(what), "text and ids of %s", name);
 	refuse_all(what, call_text, &c, 1);
 	snprintf(what, sizeof(what), "vocabulary of %s", name);
@@ -427,7 +449,8 @@ static void test_grammar(void)
 
 int main(void)
 {
-	static const char *const models[] = { "llama-Q4_0", "mixtral-Q8_0", "deepseek2-Q4_0", "phi3-long", "qwen3-F16" };
+	static const char *const models[] = { "llama-Q4_0", "mixtral-Q8_0", "deepseek2-Q4_0", "phi3-long", "qwen3-F16",
+					      "mamba2", "rwkv7" };
 	char dir[] = "/tmp/alloc-XXXXXX";
 	struct call c = { .path = DATA "llama-headdim.gguf" };
 	struct zen5rt_params p;
@@ -438,11 +461,11 @@ int main(void)
 	p.n_threads = 2;
 	if (!mkdtemp(dir) || !ok(!zen5rt_open(&p, &rt, &err), "two threads"))
 		return done();
+	snprintf(out_path, sizeof(out_path), "%s/out.gguf", dir);
 	for (size_t i = 0; i < sizeof(models) / sizeof(*models); i++)
 		test_model(models[i]);
 	test_vocabs();
 	test_grammar();
-	snprintf(out_path, sizeof(out_path), "%s/out.gguf", dir);
 	refuse_all("quantize", call_quantize, &c, 10);
 	ok(!rmdir(dir), "no file is left in the directory of the output");
 	zen5rt_close(rt);
