@@ -172,7 +172,7 @@ static int call_plan(struct call *c, struct zen5rt_error *err)
 	int ret = zen5rt_model_plan(c->path, 0, &plan, err);
 
 	if (!ret)
-		c->sum = plan.weight_bytes + plan.kv_bytes;
+		c->sum = plan.weight_bytes + plan.kv_bytes + plan.state_bytes;
 	return ret;
 }
 

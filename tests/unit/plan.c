@@ -42,8 +42,9 @@ static void check(struct zen5rt *rt, const char *path)
 			!strcmp(plan.arch, info.arch),
 		"%s: %llu bytes of weights", name, (unsigned long long)info.weight_bytes))
 		diag("planned %llu, %s", (unsigned long long)plan.weight_bytes, plan.refused);
-	ok(plan.n_ctx == 100 && plan.kv_bytes == kv.asked, "%s: %llu bytes of KV cache", name,
-	   (unsigned long long)kv.asked);
+	ok(plan.n_ctx == 100 && (info.state_bytes ? plan.state_bytes : plan.kv_bytes) == kv.asked &&
+	   !(info.state_bytes ? plan.kv_bytes : plan.state_bytes), "%s: %llu bytes of %s", name,
+	   (unsigned long long)kv.asked, kv.use);
 	zen5rt_session_free(s);
 	zen5rt_model_free(model);
 }
