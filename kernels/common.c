@@ -35,6 +35,16 @@ void z5_scale(float *x, float s, size_t n)
 		x[i] *= s;
 }
 
+void z5_relu2_mul(float *g, const float *u, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		/* a NaN stays one */
+		float v = g[i] < 0 ? 0 : g[i];
+
+		g[i] = v * v * u[i];
+	}
+}
+
 void z5_rope(float *x, const float *cs, size_t n_rot, int neox)
 {
 	size_t half = n_rot / 2, step = neox ? 1 : 2, pair = neox ? half : 1;

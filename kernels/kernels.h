@@ -76,12 +76,20 @@
  *  IQ3_S    16 indices, 8 signs, 1 scales, 2 words with bit 8 of 32 indices each. (110, 110)
  *  IQ1_S    8 indices as IQ2_XXS, 4 words, the file's `high` of sub-blocks 2p and 2p + 1. (50, 50)
  *  IQ1_M    8 indices, 4 words of the file's `high`, 2 scales. (58, 56: scales of 3 bits in 4)
+ *
+ * Ternary weights, stored + 1 in two bits; those of TQ2_0 can also be 2, which files have no use for.
+ *
+ *  TQ2_0, TQ1_0  blocks of 256, 16 lines each in the order of Q2_K; after all blocks of the group 16 halves d a block.
+ *  I2_S          the same without d: the file has one scale for a whole matrix, which is not the kernels' business. A
+ *                row is 64 bytes for 256 columns: for each half of 128 a byte for columns i, i + 32, i + 64 and i + 96,
+ *                the first in the highest bits.
  */
 enum z5_type {
 	Z5_F32, Z5_F16, Z5_BF16, Z5_Q8_0, Z5_Q4_0, Z5_Q4_K, Z5_Q6_K,
 	Z5_Q4_1, Z5_Q5_0, Z5_Q5_1, Z5_Q2_K, Z5_Q3_K, Z5_Q5_K,
 	Z5_IQ4_NL, Z5_IQ4_XS, Z5_MXFP4,
 	Z5_IQ2_XXS, Z5_IQ2_XS, Z5_IQ2_S, Z5_IQ3_XXS, Z5_IQ3_S, Z5_IQ1_S, Z5_IQ1_M,
+	Z5_TQ1_0, Z5_TQ2_0, Z5_I2_S,
 	Z5_N_TYPES
 };
 
@@ -416,6 +424,8 @@ void z5_add(float *x, const float *y, size_t n);
 void z5_add_scaled(float *x, const float *y, float by, size_t n);
 /* x *= s */
 void z5_scale(float *x, float s, size_t n);
+/* g = max(g, 0)^2 * u (So et al., arXiv 2109.08668) */
+void z5_relu2_mul(float *g, const float *u, size_t n);
 /*
  * Rotary embedding of one head (Su et al., arXiv 2104.09864). cs holds n_rot / 2 pairs (cos, sin). neox: dimension i
  * pairs with i + n_rot / 2, else 2i with 2i + 1.

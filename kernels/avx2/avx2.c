@@ -26,6 +26,9 @@ void z5_kernels_avx2(struct z5_kernels *k)
 	k->matmul[Z5_IQ3_S] = z5_avx2_matmul_iq3_s;
 	k->matmul[Z5_IQ1_S] = z5_avx2_matmul_iq1_s;
 	k->matmul[Z5_IQ1_M] = z5_avx2_matmul_iq1_m;
+	k->matmul[Z5_TQ1_0] = z5_avx2_matmul_tq2_0;
+	k->matmul[Z5_TQ2_0] = z5_avx2_matmul_tq2_0;
+	k->matmul[Z5_I2_S] = z5_avx2_matmul_i2_s;
 	for (int i = 0; i < Z5_N_TYPES; i++)
 		k->matmul_level[i] = z5_level_names[1];
 

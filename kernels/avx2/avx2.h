@@ -108,6 +108,8 @@ void z5_avx2_matmul_iq3_xxs(Z5_MATMUL_ARGS);
 void z5_avx2_matmul_iq3_s(Z5_MATMUL_ARGS);
 void z5_avx2_matmul_iq1_s(Z5_MATMUL_ARGS);
 void z5_avx2_matmul_iq1_m(Z5_MATMUL_ARGS);
+void z5_avx2_matmul_tq2_0(Z5_MATMUL_ARGS);
+void z5_avx2_matmul_i2_s(Z5_MATMUL_ARGS);
 void z5_avx2_quant_q8_32(void *dst, const float *x, size_t k);
 void z5_avx2_quant_q8_256(void *dst, const float *x, size_t k);
 void z5_avx2_rmsnorm(float *y, const float *x, const float *w, size_t n, float eps);

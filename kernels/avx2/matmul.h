@@ -11,6 +11,8 @@
  *  Q2_K, Q3_K  weights 0..7: 2 * 7 * 127 = 1778 a quad, the 4 quads of a sub-block 7112; 4 times that
  *              28448 < 32767.
  *  Q6_K        weights 0..63: 2 * 63 * 127 = 16002 a quad, 2 quads 32004 < 32767.
+ *  TQ2_0, I2_S weights 0..3 likewise: 762 a quad, the 32 quads of half a block 24384 < 32767; 4 times that in
+ *              8 quads 24384.
  *  Q8_0        |w| by x with the sign of w, |w| 128 at most: 2 * 128 * 127 = 32512 < 32767, 1 quad.
  *
  * What the unsigned form has too much comes off with the sums of the activation, in exact integers.

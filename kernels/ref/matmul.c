@@ -246,6 +246,34 @@ static float dot_q6_k(const uint8_t *o, unsigned int r, size_t k, const void *x)
 	return acc;
 }
 
+/* The scale of a block's weights is d's half or, with d NULL, 1. */
+static inline __attribute__((always_inline))
+float dot_ternary(const uint8_t *o, unsigned int r, size_t k, const void *x, const uint8_t *d)
+{
+	const int8_t *q = x;
+	const float *dx = (const void *)((const uint8_t *)x + z5_q8_256_d(k));
+	float acc = 0;
+
+	for (size_t b = 0; b < k / 256; b++, o += 16 * 64, q += 256) {
+		int32_t sum = 0;
+
+		for (unsigned int i = 0; i < 256; i++)
+			sum += (get_ternary(o, r, i) - 1) * q[i];
+		acc = fmaf(d ? z5_f16(half_at(d, b * 16 + r)) * dx[b] : dx[b], (float)sum, acc);
+	}
+	return acc;
+}
+
+static float dot_tq2_0(const uint8_t *o, unsigned int r, size_t k, const void *x)
+{
+	return dot_ternary(o, r, k, x, o + k / 256 * 16 * 64);
+}
+
+static float dot_i2_s(const uint8_t *o, unsigned int r, size_t k, const void *x)
+{
+	return dot_ternary(o, r, k, x, NULL);
+}
+
 #define MATMUL(type, dot)									\
 static void ref_matmul_##dot(Z5_MATMUL_ARGS)							\
 {												\
@@ -266,6 +294,8 @@ MATMUL(Z5_Q5_1, q5_1)
 MATMUL(Z5_Q2_K, q2_k)
 MATMUL(Z5_Q3_K, q3_k)
 MATMUL(Z5_Q5_K, q5_k)
+MATMUL(Z5_TQ2_0, tq2_0)
+MATMUL(Z5_I2_S, i2_s)
 
 const z5_matmul_fn z5_ref_matmul[Z5_N_TYPES] = {
 	[Z5_F32] = ref_matmul_f32, [Z5_F16] = ref_matmul_f16, [Z5_BF16] = ref_matmul_bf16,
@@ -282,4 +312,5 @@ const z5_matmul_fn z5_ref_matmul[Z5_N_TYPES] = {
 	[Z5_IQ3_S] = z5_ref_matmul_iq3_s,
 	[Z5_IQ1_S] = z5_ref_matmul_iq1_s,
 	[Z5_IQ1_M] = z5_ref_matmul_iq1_m,
+	[Z5_TQ1_0] = ref_matmul_tq2_0, [Z5_TQ2_0] = ref_matmul_tq2_0, [Z5_I2_S] = ref_matmul_i2_s,
 };

@@ -324,6 +324,9 @@ const struct z5_type_ops z5_types[Z5_N_TYPES] = {
 	[Z5_IQ3_S] = { "IQ3_S", 21, 256, 110, Z5_ACT_Q8_256, PACKED(iq3_s) },
 	[Z5_IQ1_S] = { "IQ1_S", 19, 256, 50, Z5_ACT_Q8_256, PACKED(iq1_s) },
 	[Z5_IQ1_M] = { "IQ1_M", 29, 256, 56, Z5_ACT_Q8_256, PACKED(iq1_m) },
+	[Z5_TQ1_0] = { "TQ1_0", 34, 256, 54, Z5_ACT_Q8_256, PACKED(tq1_0) },
+	[Z5_TQ2_0] = { "TQ2_0", 35, 256, 66, Z5_ACT_Q8_256, PACKED(tq2_0) },
+	[Z5_I2_S] = { "I2_S", 36, 256, 64, Z5_ACT_Q8_256, PACKED(i2_s) },
 };
 
 const struct z5_type_ops *z5_type_by_ggml(uint32_t ggml)

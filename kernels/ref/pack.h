@@ -125,6 +125,12 @@ static inline int get_six(const uint8_t *o, unsigned int r, unsigned int i)
 	return j < 16 ? (more >> 2 & 3) << 4 | (q & 15) : q >> 4 << 2 | (more & 3);
 }
 
+/* Ternary weight + 1 for column i of a block, from the lines of row r. */
+static inline int get_ternary(const uint8_t *o, unsigned int r, unsigned int i)
+{
+	return o[(i / 128 * 8 + i % 32 / 4) * 64 + 4 * r + i % 4] >> i % 128 / 32 * 2 & 3;
+}
+
 /* The three functions of struct z5_type_ops for types that have a file of their own. */
 #define Z5_PACKED(name)								\
 size_t z5_group_##name(size_t k);						\
@@ -146,5 +152,8 @@ Z5_PACKED(iq3_xxs);
 Z5_PACKED(iq3_s);
 Z5_PACKED(iq1_s);
 Z5_PACKED(iq1_m);
+Z5_PACKED(tq1_0);
+Z5_PACKED(tq2_0);
+Z5_PACKED(i2_s);
 
 #endif

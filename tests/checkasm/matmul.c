@@ -215,6 +215,14 @@ void fill_weights(uint8_t *p, enum z5_type type, size_t rows, size_t k, unsigned
 			put_quanta(p, 56, 0x00, 0xff, s);
 			put_iq1_m_scale(p + 48, scale_of(shape));
 			break;
+		case Z5_TQ1_0:
+		case Z5_TQ2_0:
+			put_quanta(p, ops->bytes - 2, 0x00, 0xff, s);
+			put16(p + ops->bytes - 2, scale_of(shape));
+			break;
+		case Z5_I2_S:
+			put_quanta(p, 64, 0x00, 0xff, s);
+			break;
 		case Z5_MXFP4:
 			*p = e8m0_of(shape);
 			put_quanta(p + 1, 16, 0x77, 0xff, s);

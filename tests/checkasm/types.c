@@ -175,6 +175,36 @@ static double column_mxfp4(const uint8_t *row, size_t i)
 	return v > 8 ? -d * e2m1[v - 8] : d * e2m1[v % 8];
 }
 
+/* dequantize_row_tq1_0() of ggml-quants.c has the column as a power of 3 by which a byte is multiplied */
+static double column_tq1_0(const uint8_t *row, size_t i)
+{
+	static const uint8_t pow3[] = { 1, 3, 9, 27, 81 };
+	const uint8_t *b = row + i / 256 * 54;
+	uint8_t q;
+
+	i %= 256;
+	if (i < 160)
+		q = (uint8_t)(b[i % 32] * pow3[i / 32]);
+	else if (i < 240)
+		q = (uint8_t)(b[32 + i % 16] * pow3[(i - 160) / 16]);
+	else
+		q = (uint8_t)(b[48 + i % 4] * pow3[(i - 240) / 4]);
+	return half(b + 52) * (q * 3 / 256 - 1);
+}
+
+static double column_tq2_0(const uint8_t *row, size_t i)
+{
+	const uint8_t *b = row + i / 256 * 66;
+
+	return half(b + 64) * ((b[i % 256 / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3) - 1);
+}
+
+/* quantize_i2_s() of ggml-bitnet-mad.cpp, x86 */
+static double column_i2_s(const uint8_t *row, size_t i)
+{
+	return (row[i / 128 * 32 + i % 32] >> (6 - i % 128 / 32 * 2) & 3) - 1;
+}
+
 static double column_of_grid(enum z5_type type, const uint8_t *row, size_t i)
 {
 	uint16_t d;
@@ -234,6 +264,12 @@ static float column(enum z5_type type, const uint8_t *row, size_t i)
 		return (float)column_iq4_xs(row, i);
 	case Z5_MXFP4:
 		return (float)column_mxfp4(row, i);
+	case Z5_TQ1_0:
+		return (float)column_tq1_0(row, i);
+	case Z5_TQ2_0:
+		return (float)column_tq2_0(row, i);
+	case Z5_I2_S:
+		return (float)column_i2_s(row, i);
 	default:
 		return NAN;
 	}
