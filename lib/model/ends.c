@@ -40,6 +40,7 @@ static void begin(const struct z5_pass *p)
 	for (uint64_t t = t0; t < t1; t++) {
 		p->m->embd.ops->unpack_row(z5_row(&p->s->x, t), p->m->embd.data,
 					   (size_t)p->step->tokens[t], h->n_embd);
+		z5_weight_scale(&p->m->embd, z5_row(&p->s->x, t), h->n_embd);
 		if (h->embd_scale != 1)
 			z5_scale(z5_row(&p->s->x, t), h->embd_scale, h->n_embd);
 		if (p->m->embd_norm.w)

@@ -4,13 +4,19 @@
  * (Touvron et al., arXiv 2302.13971 and 2307.09288; llama 3: 2407.21783; mistral: 2310.06825), qwen2 (2407.10671),
  * qwen3 (2505.09388), gemma (2403.08295), gemma 2 (2408.00118), gemma 3 (2503.19786), phi 3 (2404.14219), olmo 2
  * (2501.00656), granite (2407.13739), stablelm 2 (2402.17834), starcoder 2 (2402.19173), command-r (Cohere's model
- * card and published code); with experts in moe.c and latent attention in mla.c: mixtral, qwen 2 and 3 MoE, deepseek 2.
+ * card and published code), BitNet b1.58 (2402.17764, 2504.12285); with experts in moe.c and latent attention in mla.c: mixtral, qwen 2 and 3 MoE, deepseek 2.
  * What sets them apart is in the table at the end.
  */
 #include "mla.h"
 #include "moe.h"
 
 /* ---- binding ---- */
+
+/* The matrix's own factor, one float. */
+static int bind_scale(struct zen5rt_model *m, struct z5_loader *ld, struct z5_weight *w, const char *name, unsigned int i)
+{
+	return m->arch->sub_norm ? z5_bind_vector(ld, &w->scale[1], 1, true, name, i) : 0;
+}
 
 static int bind_qkv(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
 {
@@ -32,6 +38,9 @@ static int bind_qkv(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i
 	if ((ret = z5_bind_matrix(ld, &l->q, "attn_q", nq, h->n_embd, false, "blk.%u.attn_q.weight", i)) ||
 	    (ret = z5_bind_matrix(ld, &l->k, "attn_k", nk, h->n_embd, false, "blk.%u.attn_k.weight", i)) ||
 	    (ret = z5_bind_matrix(ld, &l->v, "attn_v", nv, h->n_embd, false, "blk.%u.attn_v.weight", i)) ||
+	    (ret = bind_scale(m, ld, &l->q, "blk.%u.attn_q.scale", i)) ||
+	    (ret = bind_scale(m, ld, &l->k, "blk.%u.attn_k.scale", i)) ||
+	    (ret = bind_scale(m, ld, &l->v, "blk.%u.attn_v.scale", i)) ||
 	    (ret = z5_bind_vector(ld, &l->q_bias, nq, bias, "blk.%u.attn_q.bias", i)) ||
 	    (ret = z5_bind_vector(ld, &l->k_bias, nk, bias, "blk.%u.attn_k.bias", i)))
 		return ret;
@@ -92,6 +101,25 @@ static int bind_ffn(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i
 	return ret ? ret : z5_bind_matrix(ld, &l->down, "ffn_down", h->n_embd, n, false, "blk.%u.ffn_down.weight", i);
 }
 
+/* BitNet's: the norms before o and down, and the scales of o and the feed-forward. */
+static int bind_sub(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+{
+	const struct z5_hparams *h = &m->h;
+	const uint64_t att = (uint64_t)h->n_head * h->hd_v;
+	struct z5_layer *l = &m->layers[i];
+	int ret;
+
+	if (!m->arch->sub_norm)
+		return 0;
+	if ((ret = z5_bind_vector(ld, &l->attn_sub_norm, att, false, "blk.%u.attn_sub_norm.weight", i)) ||
+	    (ret = z5_bind_vector(ld, &l->ffn_sub_norm, h->n_ff, false, "blk.%u.ffn_sub_norm.weight", i)) ||
+	    (ret = bind_scale(m, ld, &l->o, "blk.%u.attn_output.scale", i)) ||
+	    (ret = bind_scale(m, ld, &l->gate, "blk.%u.ffn_gate.scale", i)) ||
+	    (ret = bind_scale(m, ld, &l->up, "blk.%u.ffn_up.scale", i)))
+		return ret;
+	return bind_scale(m, ld, &l->down, "blk.%u.ffn_down.scale", i);
+}
+
 static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
 {
 	const struct z5_hparams *h = &m->h;
@@ -117,6 +145,7 @@ static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int
 		return ret;
 	if ((ret = arch->mla ? z5_mla_bind(m, ld, i) : bind_qkv(m, ld, i)) ||
 	    (ret = bind_qk_norm(m, ld, i)) ||
+	    (ret = bind_sub(m, ld, i)) ||
 	    (ret = z5_bind_matrix(ld, &l->o, "attn_output", h->n_embd,
 				  (uint64_t)h->n_head * (arch->mla ? h->mla.v : h->hd_v), false,
 				  "blk.%u.attn_output.weight", i)) ||
@@ -150,6 +179,25 @@ static int llama_bind(struct zen5rt_model *m, struct z5_loader *ld)
 }
 
 /* ---- the pass ---- */
+
+/* acts = x, or norm(x) */
+static void prepare_sub(const struct z5_pass *p, const struct z5_buf *x, const float *sub_norm, const struct z5_weight *w)
+{
+	uint64_t t0, t1;
+
+	if (!sub_norm) {
+		z5_prepare(p, x, w);
+		return;
+	}
+	z5_own_tokens(p, &t0, &t1);
+	for (uint64_t t = t0; t < t1; t++) {
+		float *y = z5_row(&p->acts->form[Z5_ACT_F32], t);
+
+		p->k->rmsnorm(y, z5_row(x, t), sub_norm, w->k, p->h->eps);
+		z5_quantize(p, p->acts, t, y, w->k, z5_form(w));
+	}
+	z5_share_tokens(p);
+}
 
 /* x += y, for n floats of it */
 static void add_residual(const struct z5_pass *p, float *x, float *y, size_t n)
@@ -209,7 +257,7 @@ static unsigned int ffn_forms(const struct z5_layer *l)
 /* gate = act(gate) * up, or act(up + bias) where there is no gate; from the acts that were prepared */
 static void ffn_up(const struct z5_pass *p, const struct z5_layer *l)
 {
-	const bool gated = l->gate.ops, gelu = p->m->arch->gelu;
+	const bool gated = l->gate.ops;
 	uint64_t r0, r1;
 
 	if (gated)
@@ -221,8 +269,10 @@ static void ffn_up(const struct z5_pass *p, const struct z5_layer *l)
 
 		if (l->up_bias)
 			z5_add(gated ? z5_row(&p->s->up, t) + r0 : g, l->up_bias + r0, r1 - r0);
-		if (gelu)
+		if (p->m->arch->gelu)
 			p->k->gelu_mul(g, gated ? z5_row(&p->s->up, t) + r0 : NULL, r1 - r0);
+		else if (p->m->arch->relu2)
+			z5_relu2_mul(g, z5_row(&p->s->up, t) + r0, r1 - r0);
 		else
 			p->k->silu_mul(g, z5_row(&p->s->up, t) + r0, r1 - r0);
 	}
@@ -231,7 +281,7 @@ static void ffn_up(const struct z5_pass *p, const struct z5_layer *l)
 
 static void ffn_down(const struct z5_pass *p, const struct z5_layer *l)
 {
-	z5_prepare(p, &p->s->gate, &l->down);
+	prepare_sub(p, &p->s->gate, l->ffn_sub_norm, &l->down);
 	z5_product_buf(p, &l->down, &p->s->y);
 	residual(p, &l->down, l->down_bias, l->ffn_post_norm);
 }
@@ -258,7 +308,7 @@ static void layer(const struct z5_pass *p, unsigned int i)
 			z5_barrier(p->t);
 		z5_turn_and_store(p, i);
 		z5_attention(p, i);
-		z5_prepare(p, &p->s->att, &l->o);
+		prepare_sub(p, &p->s->att, l->attn_sub_norm, &l->o);
 	}
 	z5_product_buf(p, &l->o, &p->s->y);
 	residual(p, &l->o, l->o_bias, l->attn_post_norm);
@@ -325,6 +375,10 @@ const struct z5_arch z5_llama_archs[] = {
 	  .qk_norm = Z5_QK_OPTIONAL },
 	{ .name = "starcoder2", LLAMA, .neox = true, .layer_norm = true, .norm_bias = true, .qkv_bias = true,
 	  .plain_ffn = true, .gelu = true, .window_period = Z5_ALL_LOCAL },
+	{ .name = "bitnet", LLAMA, .neox = true, .sub_norm = true },
+	/* 2B4T: the name that Microsoft's first converter gave, and that of the files they publish */
+	{ .name = "bitnet-25", LLAMA, .neox = true, .sub_norm = true, .relu2 = true },
+	{ .name = "bitnet-b1.58", LLAMA, .neox = true, .sub_norm = true, .relu2 = true },
 	{ .name = "command-r", LLAMA, .layer_norm = true, .parallel = true, .qk_norm = Z5_QK_OPTIONAL },
 	{ .name = NULL },
 };

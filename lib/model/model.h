@@ -21,8 +21,18 @@ struct z5_weight {
 	const struct z5_type_ops *ops;
 	uint64_t rows, k;
 	void *data;
+	/* Factors of the whole matrix that its results still need: that of type I2_S, and a tensor's; NULL: none. */
+	const float *scale[2];
 	unsigned int kind;	/* index into the model's kinds */
 };
+
+/* n results of w, or weights of it, as they are meant. */
+static inline void z5_weight_scale(const struct z5_weight *w, float *x, size_t n)
+{
+	for (int i = 0; i < 2; i++)
+		if (w->scale[i])
+			z5_scale(x, *w->scale[i], n);
+}
 
 static inline size_t z5_weight_groups(const struct z5_weight *w)
 {
@@ -108,6 +118,7 @@ struct z5_layer {
 	struct z5_weight q, k, v, o, gate, up, down;	/* gate.ops == NULL: the feed-forward is not gated */
 	struct z5_norm attn_norm, ffn_norm;
 	const float *attn_post_norm, *ffn_post_norm;	/* of what a block adds */
+	const float *attn_sub_norm, *ffn_sub_norm;	/* of what o and down take */
 	const float *q_bias, *k_bias, *v_bias, *o_bias, *up_bias, *down_bias;	/* NULL where there is none */
 	const float *q_norm, *k_norm;			/* see enum z5_qk_norm */
 	const float *sinks;				/* float[n_head] */
@@ -183,7 +194,8 @@ struct z5_arch {
 	bool parallel;		/* attention and feed-forward read the same; also where a layer has no norm between */
 	bool fused;		/* Q, K and V are one tensor; gate and up are one */
 	bool plain_ffn;		/* no gate, biases demanded */
-	bool gelu;		/* instead of SiLU */
+	bool gelu, relu2;	/* instead of SiLU */
+	bool sub_norm;		/* what o and down take is normalised; matrices may have scales (BitNet) */
 	bool embd_sqrt;		/* embeddings are multiplied by sqrt(n_embd) */
 	bool logit_divisor;	/* logit_scale divides */
 	bool local_unstretched;	/* rotary scaling is for layers without a window */

@@ -41,11 +41,15 @@ static void product_range(const struct z5_pass *p, const struct z5_weight *w, co
 	size_t at_once = CACHED_BYTES / z5_act_bytes(w->ops->act, w->k) / 8 * 8;
 
 	at_once = at_once < 16 ? 16 : at_once;
-	for (size_t t = 0; t < n; t += at_once)
-		p->k->matmul[z5_type_of(w->ops)](y + t * y_stride / sizeof(float),
-						 y_stride / sizeof(float), data, w->k, g0, g1,
-						 x->p + (row + t) * x->stride, x->stride,
-						 n - t < at_once ? n - t : at_once);
+	for (size_t t = 0; t < n; t += at_once) {
+		const size_t part = n - t < at_once ? n - t : at_once;
+		float *to = y + t * y_stride / sizeof(float);
+
+		p->k->matmul[z5_type_of(w->ops)](to, y_stride / sizeof(float), data, w->k, g0, g1,
+						 x->p + (row + t) * x->stride, x->stride, part);
+		for (size_t i = 0; i < part; i++, to += y_stride / sizeof(float))
+			z5_weight_scale(w, to + g0 * Z5_GROUP, (g1 - g0) * Z5_GROUP);
+	}
 }
 
 /* What is read between two looks at the budget, in seconds of it: a quarter of its bucket. */
