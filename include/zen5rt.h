@@ -243,6 +243,13 @@ struct zen5rt_model_params {
 	const char *resident;
 	/* The largest pages that are tried for the weights: "1g", "2m" or "4k"; NULL: "1g". Not of what is resident. */
 	const char *pages;
+	/*
+	 * Matrices of floats (F32, F16, BF16) whose weights are all 0 or one size with either sign
+	 * can be held in two bits a weight, which loses nothing of them; but then what they are
+	 * multiplied with is rounded to 8 bits, as with quantized types. "auto", NULL: so for BitNet,
+	 * whose definition rounds as well; "on": for every architecture; "off": never.
+	 */
+	const char *ternary;
 };
 ZEN5RT_API void zen5rt_model_params_init(struct zen5rt_model_params *params);
 /* As zen5rt_model_load(); params NULL: all defaults. -EINVAL also for what is no name. */

@@ -96,6 +96,14 @@ const char *arg_kv_type(const char *option, const char *arg)
 	exit(EX_USAGE);
 }
 
+const char *arg_auto(const char *option, const char *arg)
+{
+	if (!strcmp(arg, "auto") || !strcmp(arg, "on") || !strcmp(arg, "off"))
+		return arg;
+	fprintf(stderr, "%s: %s %s: expected auto, on or off\n", program_invocation_short_name, option, arg);
+	exit(EX_USAGE);
+}
+
 char *read_all(int fd, const char *name, size_t *len)
 {
 	size_t n = 0, cap = 1 << 16;

@@ -22,6 +22,8 @@ long long arg_int(const char *option, const char *arg, long long lo, long long h
 double arg_float(const char *option, const char *arg, double lo, double hi);
 /* One of zen5rt_kv_type(), likewise. */
 const char *arg_kv_type(const char *option, const char *arg);
+/* "auto", "on" or "off", likewise. */
+const char *arg_auto(const char *option, const char *arg);
 
 /* All of a stream, NUL-terminated, for the caller to free; dies on error or above 1 GiB. name is for the message. */
 char *read_all(int fd, const char *name, size_t *len);

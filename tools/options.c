@@ -14,7 +14,7 @@ enum {
 	OPT_LOGITS, OPT_JSON, OPT_EXPLAIN, OPT_NO_DISPLAY, OPT_IGNORE_EOS, OPT_NO_PIN,
 	OPT_CHAT, OPT_NO_CHAT, OPT_SYSTEM, OPT_TEMPLATE, OPT_STOP, OPT_NO_SHIFT,
 	OPT_REQUIRE_ZEN5, OPT_RESIDENT, OPT_THROTTLE, OPT_BUDGET, OPT_CAP_OTHERS,
-	OPT_GRAMMAR, OPT_GRAMMAR_FILE, OPT_SCHEMA, OPT_SCHEMA_FILE, OPT_KV_TYPE, OPT_PROMPT_CACHE,
+	OPT_GRAMMAR, OPT_GRAMMAR_FILE, OPT_SCHEMA, OPT_SCHEMA_FILE, OPT_KV_TYPE, OPT_PROMPT_CACHE, OPT_TERNARY,
 };
 
 static const struct argp_option options[] = {
@@ -38,6 +38,7 @@ static const struct argp_option options[] = {
 	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
 	{ "ubatch", OPT_UBATCH, "N", 0, "Tokens a prefill chunk (default 512)", 0 },
 	{ "kv-type", OPT_KV_TYPE, "f32|f16|bf16|q8_0", 0, "How keys and values of the context are kept: exact, in half the bytes, in 28 % (default f32)", 0 },
+	{ "ternary", OPT_TERNARY, "auto|on|off", 0, "Hold matrices of floats that are ternary in two bits a weight and round what they multiply to 8 bits (default auto: for BitNet)", 0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
 	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Exit status 3 and one line unless the CPU is a Zen 5", 0 },
 	{ "resident", OPT_RESIDENT, "NAME", OPTION_ARG_OPTIONAL, "Leave the weights in memory for the next run, or use those that are there (needs the module zen5mem)", 0 },
@@ -124,6 +125,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_UBATCH: a->ubatch = arg_int("--ubatch", arg, 1, 1 << 20); break;
 	case OPT_KV_TYPE: a->kv_type = arg_kv_type("--kv-type", arg); break;
 	case OPT_PROMPT_CACHE: a->prompt_cache = arg; break;
+	case OPT_TERNARY: a->ternary = arg_auto("--ternary", arg); break;
 	case OPT_TEMP: a->sampler.temp = (float)arg_float("--temp", arg, 0, 1000); break;
 	case OPT_TOP_K: a->sampler.top_k = (uint32_t)arg_int("--top-k", arg, 0, 1 << 30); break;
 	case OPT_TOP_P: a->sampler.top_p = (float)arg_float("--top-p", arg, 0, 1); break;

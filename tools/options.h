@@ -12,7 +12,7 @@ enum chat_mode { CHAT_AUTO, CHAT_ON, CHAT_OFF };
 
 struct options {
 	const char *model, *prompt, *prompt_file, *prompt_cache, *tokens, *logits;
-	const char *throttle, *kv_type;			/* NULL: not given */
+	const char *throttle, *kv_type, *ternary;		/* NULL: not given */
 	double bandwidth_budget, cap_others;		/* bytes a second, 0: none */
 	const char *resident;				/* NULL: not asked for, "": a name of the library's making */
 	const char *grammar, *grammar_file, *schema, *schema_file;	/* at most one */

@@ -16,7 +16,7 @@ const char *argp_program_version = "zen5-bench " Z5_VERSION;
 
 enum {
 	OPT_PG = 256, OPT_PAGES, OPT_PEER, OPT_COLD, OPT_NO_WARMUP, OPT_NO_PIN, OPT_LEVEL, OPT_REQUIRE_ZEN5, OPT_JSON,
-	OPT_KV_TYPE,
+	OPT_KV_TYPE, OPT_TERNARY,
 };
 
 static const struct argp_option options[] = {
@@ -33,6 +33,7 @@ static const struct argp_option options[] = {
 	{ "ubatch", 'b', "LIST", 0, "Tokens a prefill chunk (default 512)", 2 },
 	{ "pages", OPT_PAGES, "LIST", 0, "The largest pages to try for weights: 1g (default), 2m, 4k", 2 },
 	{ "kv-type", OPT_KV_TYPE, "LIST", 0, "How keys and values are kept: f32 (default), f16, bf16, q8_0", 2 },
+	{ "ternary", OPT_TERNARY, "auto|on|off", 0, "Two bits a weight where floats are ternary (default auto: for BitNet)", 2 },
 	{ "level", OPT_LEVEL, "NAME", 0, "scalar, avx2 or avx512vnni (default: the best of this CPU)", 2 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 2 },
 	{ "cold", OPT_COLD, NULL, 0, "Load each model from the disk first, with nothing of it in memory", 2 },
@@ -60,7 +61,7 @@ struct args {
 	struct bench_test pg[MAX_TESTS], test[MAX_TESTS];
 	size_t n_pg, n_tests;
 	struct numbers prompt, gen, depth, threads, ubatch;
-	const char *pages[4], *kv_type[4], *level;
+	const char *pages[4], *kv_type[4], *level, *ternary;
 	size_t n_pages, n_kv_types;
 	enum bench_format format;
 	long long reps;
@@ -198,6 +199,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'm': add_model(a, arg); break;
 	case OPT_PG: parse_pg(a, arg); break;
 	case OPT_PAGES: parse_pages(a, arg, state); break;
+	case OPT_TERNARY: a->ternary = arg_auto("--ternary", arg); break;
 	case OPT_KV_TYPE: parse_kv_types(a, arg); break;
 	case OPT_LEVEL: a->level = arg; break;
 	case OPT_PEER:
@@ -293,6 +295,7 @@ static void load(struct setting *s)
 
 	zen5rt_model_params_init(&p);
 	p.pages = s->pages;
+	p.ternary = s->a->ternary;
 	s->cold_load_s = NAN;
 	if (s->a->cold && !zen5rt_model_plan(s->model, 0, &plan, NULL) && plan.n_parts <= 1 && drop_cache(s->model)) {
 		check(zen5rt_model_load_with(s->rt, s->model, &p, &s->m, &err), &err);

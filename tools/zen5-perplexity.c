@@ -23,7 +23,7 @@ const char *argp_program_version = "zen5-perplexity " Z5_VERSION;
 
 enum {
 	OPT_CHUNKS = 256, OPT_BASE, OPT_KL, OPT_FORMAT, OPT_JSON, OPT_TOKENS, OPT_NO_PIN,
-	OPT_REQUIRE_ZEN5, OPT_KV_TYPE,
+	OPT_REQUIRE_ZEN5, OPT_KV_TYPE, OPT_TERNARY,
 };
 
 static const struct argp_option options[] = {
@@ -38,6 +38,7 @@ static const struct argp_option options[] = {
 	  "both are read",
 	  0 },
 	{ "kv-type", OPT_KV_TYPE, "f32|f16|bf16|q8_0", 0, "How keys and values are kept (default f32)", 0 },
+	{ "ternary", OPT_TERNARY, "auto|on|off", 0, "Two bits a weight where floats are ternary (default auto: for BitNet)", 0 },
 	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
 	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Fail with status 3 unless this is an AMD Zen 5", 0 },
@@ -46,7 +47,7 @@ static const struct argp_option options[] = {
 };
 
 struct args {
-	const char *model, *file, *base, *kv_type;
+	const char *model, *file, *base, *kv_type, *ternary;
 	long long ctx, chunks, threads;
 	bool ids, kl, llama, json, no_pin, require_zen5;
 };
@@ -60,6 +61,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'c': a->ctx = arg_int("-c", arg, 4, 1 << 20); break;
 	case 't': a->threads = arg_int("-t", arg, 1, 1024); break;
 	case OPT_KV_TYPE: a->kv_type = arg_kv_type("--kv-type", arg); break;
+	case OPT_TERNARY: a->ternary = arg_auto("--ternary", arg); break;
 	case OPT_CHUNKS: a->chunks = arg_int("--chunks", arg, 1, INT32_MAX); break;
 	case OPT_TOKENS: a->ids = true; break;
 	case OPT_BASE: a->base = arg; break;
@@ -469,6 +471,7 @@ int main(int argc, char **argv)
 	struct args a = { 0 };
 	struct run r = { .a = &a };
 	struct text t = { 0 };
+	struct zen5rt_model_params mp;
 	struct zen5rt_params rp;
 	struct zen5rt_error err;
 	struct watch watch;
@@ -483,7 +486,9 @@ int main(int argc, char **argv)
 	rp.pin = !a.no_pin;
 	watch_params(&watch, &rp);
 	r.watch = &watch;
-	if (zen5rt_open(&rp, &r.rt, &err) || zen5rt_model_load(r.rt, a.model, &r.model, &err)) {
+	zen5rt_model_params_init(&mp);
+	mp.ternary = a.ternary;
+	if (zen5rt_open(&rp, &r.rt, &err) || zen5rt_model_load_with(r.rt, a.model, &mp, &r.model, &err)) {
 		watch_clear(&watch);
 		zen5rt_close(r.rt);
 		if (interrupted)

@@ -76,6 +76,7 @@ static struct zen5rt_model *load(const struct options *o, struct zen5rt *rt, str
 
 	zen5rt_model_params_init(&mp);
 	mp.resident = o->resident;
+	mp.ternary = o->ternary;
 	w->start = now();
 	ret = zen5rt_model_load_with(rt, o->model, &mp, &model, &err);
 	watch_clear(w);

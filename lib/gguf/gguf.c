@@ -133,7 +133,8 @@ static int gguf_size_tensor(struct cursor *c, struct gguf_tensor *t)
 		return cursor_fail(c, -EINVAL, "rows of %llu are no multiple of %s's block of %u",
 				   (unsigned long long)t->ne[0], info->name, info->block);
 	if (__builtin_mul_overflow(t->ne[0] / info->block, (uint64_t)info->bytes, &row) ||
-	    __builtin_mul_overflow(row, rows, &t->size))
+	    __builtin_mul_overflow(row, rows, &t->size) ||
+	    __builtin_add_overflow(t->size, (uint64_t)info->tail, &t->size))
 		return cursor_fail(c, -EINVAL, "its size in bytes is more than 2^64");
 	return 0;
 }

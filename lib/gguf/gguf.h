@@ -42,6 +42,7 @@ struct gguf_type_info {
 	const char *name;
 	uint32_t block;
 	uint32_t bytes;
+	uint32_t tail;		/* bytes behind all blocks of a tensor */
 };
 
 struct gguf;

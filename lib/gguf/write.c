@@ -93,21 +93,31 @@ static uint32_t alignment(const struct gguf *g)
 	return a;
 }
 
+static int size_of(const struct gguf_tensor *t, uint32_t type, uint64_t *size)
+{
+	const struct gguf_type_info *info = gguf_type_info(type);
+
+	*size = t->size;
+	if (type == t->type)
+		return 0;
+	if (__builtin_mul_overflow(t->ne[0] / info->block, (uint64_t)info->bytes, size))
+		return -EINVAL;
+	for (unsigned int d = 1; d < t->n_dims; d++)
+		if (__builtin_mul_overflow(*size, t->ne[d], size))
+			return -EINVAL;
+	return __builtin_add_overflow(*size, (uint64_t)info->tail, size) ? -EINVAL : 0;
+}
+
 /* Sizes, and offsets from where the data starts. */
 static int place(struct gguf_head *h, const struct gguf *src, const uint32_t *types, uint32_t align, uint64_t *total)
 {
 	uint64_t at = 0;
 
 	for (size_t i = 0; i < gguf_n_tensors(src); i++) {
-		const struct gguf_tensor *t = gguf_tensor(src, i);
-		const struct gguf_type_info *info = gguf_type_info(types[i]);
 		uint64_t size;
 
-		if (__builtin_mul_overflow(t->ne[0] / info->block, (uint64_t)info->bytes, &size))
+		if (size_of(gguf_tensor(src, i), types[i], &size))
 			return -EINVAL;
-		for (unsigned int d = 1; d < t->n_dims; d++)
-			if (__builtin_mul_overflow(size, t->ne[d], &size))
-				return -EINVAL;
 		h->offset[i] = at;
 		h->size[i] = size;
 		if (__builtin_add_overflow(at, size, &at) || at > INT64_MAX / 2)

@@ -55,6 +55,10 @@ static int loader_find(struct z5_loader *ld, const char *fmt, unsigned int layer
 	if (!*ops)
 		return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, which this version cannot run",
 			       gguf_path(ld->g), name, gguf_type_info((*t)->type)->name);
+	/* I2_S in a file has shorter blocks */
+	if ((*t)->ne[0] % (*ops)->block)
+		return z5_fail(ld->err, -EINVAL, "%s: tensor %s: rows of %llu; of type %s only multiples of %u can be run",
+			       gguf_path(ld->g), name, (unsigned long long)(*t)->ne[0], (*ops)->name, (*ops)->block);
 	return 1;
 }
 
@@ -119,6 +123,42 @@ static int loader_packed(struct z5_loader *ld, struct z5_weight *w, const struct
 	return 0;
 }
 
+/* The scale of an I2_S tensor stands behind its weights; that of floats that are ternary is known. */
+static int loader_scale(struct z5_loader *ld, const struct item *matrix, struct z5_weight *w)
+{
+	struct item it = { .t = matrix->t, .ops = &z5_types[Z5_F32], .rows = 1, .k = 1, .dest = (void **)&w->scale[0],
+			   .vector = true, .scale = true, .size = matrix->size };
+
+	if (matrix->to != &z5_types[Z5_I2_S])
+		return 0;
+	if (!it.size)
+		it.row0 = (it.t->size - gguf_type_info(it.t->type)->tail) / sizeof(float);
+	return loader_add(ld, &it, sizeof(float));
+}
+
+/* A matrix of floats may be ternary, which architectures with scales for matrices say they are. */
+static int loader_ternary(struct z5_loader *ld, struct item *it)
+{
+	int ret;
+
+	it->to = it->ops;
+	if (ld->ternary == Z5_TERNARY_OFF || (ld->ternary == Z5_TERNARY_AUTO && !ld->m->arch->sub_norm))
+		return 0;
+	ret = z5_ternary_look(ld, it, &it->size);
+	if (!ret && it->size)
+		it->to = &z5_types[Z5_I2_S];
+	return ret;
+}
+
+/* Where each matrix would have a scale of its own there is no place for them. */
+static int loader_no_scale(struct z5_loader *ld, const struct item *it)
+{
+	if (it->ops != &z5_types[Z5_I2_S])
+		return 0;
+	return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, which cannot be run there", gguf_path(ld->g),
+		       it->t->name, it->ops->name);
+}
+
 /* n matrices out of one tensor, step rows apart. */
 static int loader_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
 			struct item *it, uint64_t step)
@@ -151,14 +191,12 @@ static int bind_rows(struct z5_loader *ld, struct z5_weight *w, const char *role
 	ret = loader_shape(ld, it.t, k, of);
 	if (ret)
 		return ret;
-	it.to = it.ops;
-	ret = loader_packed(ld, w, &it, &bytes);
-	if (ret)
+	if ((ret = loader_ternary(ld, &it)) ||
+	    (ret = loader_packed(ld, w, &it, &bytes)) ||
+	    (ret = loader_kind(ld, w, role, bytes, 1, 1)) ||
+	    (ret = loader_add(ld, &it, bytes)))
 		return ret;
-	ret = loader_kind(ld, w, role, bytes, 1, 1);
-	if (ret)
-		return ret;
-	return loader_add(ld, &it, bytes);
+	return loader_scale(ld, &it, w);
 }
 
 int z5_bind_matrix(struct z5_loader *ld, struct z5_weight *w, const char *role, uint64_t rows,
@@ -190,7 +228,8 @@ int z5_bind_stack(struct z5_loader *ld, struct z5_stack *s, const char *role, ui
 	if (ret)
 		return ret;
 	it.to = it.ops;
-	return loader_stack(ld, s, role, n, used, &it, rows);
+	ret = loader_scale(ld, &it, &s->w);
+	return ret ? ret : loader_stack(ld, s, role, n, used, &it, rows);
 }
 
 int z5_bind_parts(struct z5_loader *ld, struct z5_stack *s, const char *role, uint32_t n, uint32_t used,
@@ -212,7 +251,9 @@ int z5_bind_parts(struct z5_loader *ld, struct z5_stack *s, const char *role, ui
 			return z5_fail(ld->err, -EINVAL, "%s: tensor %s has type %s, those before it %s",
 				       gguf_path(ld->g), it.t->name, it.ops->name, first->name);
 		first = it.to = it.ops;
-		ret = loader_packed(ld, &s->w, &it, &bytes);
+		ret = loader_no_scale(ld, &it);
+		if (!ret)
+			ret = loader_packed(ld, &s->w, &it, &bytes);
 		if (!ret)
 			ret = loader_add(ld, &it, bytes);
 		if (ret)
@@ -236,6 +277,9 @@ int z5_bind_slices(struct z5_loader *ld, struct z5_stack *s, const char *role, u
 	if (ret)
 		return ret;
 	it.to = turned && it.ops->act != Z5_ACT_F32 ? &z5_types[Z5_F32] : it.ops;
+	ret = loader_no_scale(ld, &it);
+	if (ret)
+		return ret;
 	return loader_stack(ld, s, role, n, n, &it, step);
 }
 

@@ -5,6 +5,7 @@
  * another process has left in memory.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,6 +158,26 @@ static void load_ahead(const struct load_job *j, size_t i)
 	gguf_will_need(j->ld->g, it->t, (it->row0 + r0) * row, (r1 - r0) * row);
 }
 
+static int load_scale(const struct load_job *j, const struct item *it, float *scale, struct zen5rt_error *err)
+{
+	if (it->size)
+		*scale = it->size;
+	return isfinite(*scale) ? 0 : z5_fail(err, -EINVAL, "%s: tensor %s: its scale is %s", gguf_path(j->ld->g),
+					      it->t->name, isnan(*scale) ? "NaN" : "infinite");
+}
+
+/* n weights become, or are, rows of I2_S; -EILSEQ: what seemed ternary is not. */
+static int load_ternary(const struct load_job *j, const struct item *it, uint8_t *buf, size_t n, struct zen5rt_error *err)
+{
+	if (it->ops == it->to)
+		return z5_ternary_whole(buf, n / 4) ? 0 :
+			z5_fail(err, -EINVAL, "%s: tensor %s: weights that are neither -1, 0 nor 1", gguf_path(j->ld->g),
+				it->t->name);
+	return z5_ternary_pack(buf, n, it->ops, it->size) ? 0 :
+		z5_fail(err, -EILSEQ, "%s: tensor %s: the first row is ternary, others are not", gguf_path(j->ld->g),
+			it->t->name);
+}
+
 static int load_unit(struct load_job *j, const struct unit *u, uint8_t *buf, struct zen5rt_error *err)
 {
 	const struct item *it = &j->ld->items[u->item];
@@ -171,17 +192,23 @@ static int load_unit(struct load_job *j, const struct unit *u, uint8_t *buf, str
 	atomic_fetch_add_explicit(&j->done, (r1 - r0) * row, memory_order_relaxed);
 	if (it->vector) {
 		vector_floats((float *)dst, buf, it->ops, it->k);
-		return 0;
+		return it->scale ? load_scale(j, it, (float *)dst, err) : 0;
 	}
 	if (it->turned) {
 		turn(it, dst, buf);
 		return 0;
 	}
+	if (it->to == &z5_types[Z5_I2_S]) {
+		ret = load_ternary(j, it, buf, (r1 - r0) * it->k, err);
+		if (ret)
+			return ret;
+		row = it->k / it->to->block * it->to->bytes;
+	}
 	for (size_t g = u->g0; g < u->g1; g++, buf += Z5_GROUP * row) {
 		size_t left = it->rows - g * Z5_GROUP;
 
-		it->ops->pack(dst + g * it->ops->group_bytes(it->k), buf,
-			      left < Z5_GROUP ? left : Z5_GROUP, it->k);
+		it->to->pack(dst + g * it->to->group_bytes(it->k), buf,
+			     left < Z5_GROUP ? left : Z5_GROUP, it->k);
 	}
 	return 0;
 }
@@ -308,7 +335,7 @@ static uint64_t load_layout(const struct z5_loader *ld)
 		/* a vector becomes floats, its `to` is not set */
 		const uint64_t v[] = {
 			it->off, it->rows, it->k, it->row0, z5_type_of(it->ops), it->vector ? 0 : z5_type_of(it->to),
-			it->vector, it->turned, it->t->part, it->t->offset,
+			it->vector, it->turned, it->t->part, it->t->offset, it->scale, z5_f32_bits(it->size),
 		};
 
 		for (size_t k = 0; k < sizeof(v) / sizeof(*v); k++) {
@@ -474,7 +501,8 @@ static int load_bind(struct zen5rt_model *m, struct z5_loader *ld)
 int z5_model_measure(struct gguf *g, struct z5_hparams *h, size_t *weight_bytes, struct zen5rt_error *err)
 {
 	struct zen5rt_model *m = calloc(1, sizeof(*m));
-	struct z5_loader ld = { .m = m, .g = g, .err = err };
+	/* what floats are is not in the header */
+	struct z5_loader ld = { .m = m, .g = g, .err = err, .ternary = Z5_TERNARY_OFF };
 	int ret;
 
 	if (!m)
@@ -502,6 +530,27 @@ static int load_model(struct zen5rt_model *m, struct z5_loader *ld)
 	return 0;
 }
 
+/* Into ld->m; nothing stays of a failure. */
+static int load_new(struct zen5rt *rt, struct z5_loader *ld)
+{
+	int ret;
+
+	ld->m = calloc(1, sizeof(*ld->m));
+	if (!ld->m)
+		return z5_fail(ld->err, -ENOMEM, "out of memory");
+	ld->m->rt = rt;
+	ret = load_model(ld->m, ld);
+	free(ld->items);
+	free(ld->used);
+	ld->items = NULL;
+	ld->used = NULL;
+	ld->n_items = ld->cap_items = 0;
+	ld->size = 0;
+	if (ret)
+		zen5rt_model_free(ld->m);
+	return ret;
+}
+
 void zen5rt_model_params_init(struct zen5rt_model_params *params)
 {
 	memset(params, 0, sizeof(*params));
@@ -517,6 +566,7 @@ int zen5rt_model_load(struct zen5rt *rt, const char *path, struct zen5rt_model *
 int zen5rt_model_load_with(struct zen5rt *rt, const char *path, const struct zen5rt_model_params *params,
 			   struct zen5rt_model **out, struct zen5rt_error *err)
 {
+	static const char *const ternary[] = { "auto", "on", "off" };
 	struct z5_loader ld = { .err = err, .path = path };
 	struct zen5rt_model_params p;
 	struct zen5rt_model *m;
@@ -536,23 +586,22 @@ int zen5rt_model_load_with(struct zen5rt *rt, const char *path, const struct zen
 	ld.resident = p.resident;
 	if (p.pages && !z5_page_by_name(p.pages, &ld.pages))
 		return z5_fail(err, -EINVAL, "pages \"%.16s\": 1g, 2m or 4k", p.pages);
-	m = calloc(1, sizeof(*m));
-	if (!m)
-		return z5_fail(err, -ENOMEM, "out of memory");
-	m->rt = rt;
-	ld.m = m;
+	while (p.ternary && strcmp(p.ternary, ternary[ld.ternary]))
+		if (++ld.ternary == sizeof(ternary) / sizeof(*ternary))
+			return z5_fail(err, -EINVAL, "ternary \"%.16s\": auto, on or off", p.ternary);
 	fp = z5_fp_enter();
 	ret = gguf_open_model(path, &ld.g, err);
 	if (!ret)
-		ret = load_model(m, &ld);
+		ret = load_new(rt, &ld);
+	if (ret == -EILSEQ) {
+		ld.ternary = Z5_TERNARY_OFF;
+		ret = load_new(rt, &ld);
+	}
 	z5_fp_leave(fp);
 	gguf_close(ld.g);
-	free(ld.items);
-	free(ld.used);
-	if (ret) {
-		zen5rt_model_free(m);
+	if (ret)
 		return ret;
-	}
+	m = ld.m;
 	m->load_s = z5_now() - start;
 	if (*m->not_resident)
 		z5_log(rt, ZEN5RT_LOG_WARNING, "the weights do not stay in memory: %s", m->not_resident);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""GGUF v3 in numpy: reader, writer, and block types, both ways (those with tables are in iq.py).
+"""GGUF v3 in numpy: reader, writer, and block types, both ways (those with tables are in iq.py, ternary ones in
+ternary.py).
 
 A tensor is a numpy array [rows, columns]; the file lists its dimensions the other way round. Shares no code
 with the C reader, so that the two can disagree.
@@ -9,6 +10,7 @@ import struct
 import numpy as np
 
 import iq
+import ternary
 from iq import BLOCK as IQ_BLOCK, NAMES as IQ_NAMES
 
 F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, BF16 = 0, 1, 2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 30
@@ -19,6 +21,8 @@ BLOCK = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q4_0: (32, 18), Q4_1: (32, 20),
          Q8_0: (32, 34), Q2_K: (256, 84), Q3_K: (256, 110), Q4_K: (256, 144), Q5_K: (256, 176), Q6_K: (256, 210)}
 NAMES.update(IQ_NAMES)
 BLOCK.update(IQ_BLOCK)
+NAMES.update(ternary.NAMES)
+BLOCK.update(ternary.BLOCK)
 
 U32, I32, FLOAT, BOOL, STR, ARR = 4, 5, 6, 7, 8, 9
 SCALAR = {0: 'B', 1: 'b', 2: 'H', 3: 'h', U32: 'I', I32: 'i', FLOAT: 'f', BOOL: '?', 10: 'Q', 11: 'q', 12: 'd'}
@@ -55,6 +59,8 @@ def dequantise(raw, t):
         return half(raw)
     if t == BF16:
         return (raw.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    if t in ternary.BLOCK:
+        return ternary.dequantise(raw, t)
     b = raw.reshape(-1, BLOCK[t][1])
     n = len(b)
     if t in IQ_BLOCK:
@@ -166,6 +172,8 @@ def quantise(x, t):
     n = len(b)
     if t in IQ_BLOCK:
         return iq.quantise(b, t).tobytes()
+    if t in ternary.BLOCK:
+        return ternary.quantise(b, t).tobytes()
     if t == Q8_0:
         d = half(f16_bytes(np.abs(b).max(1) / 127))
         q = np.clip(np.rint(b * inverse(d)), -127, 127).astype(np.int8)
@@ -295,5 +303,5 @@ class Gguf:
     def tensor(s, name):
         dims, t, offset = s.info[name]
         elements, size = BLOCK[t]
-        n = int(np.prod(dims)) // elements * size
+        n = int(np.prod(dims)) // elements * size + ternary.TAIL.get(t, 0)
         return dequantise(s.bytes[s.data + offset:s.data + offset + n], t).reshape(dims[::-1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The reference forward passes of gemma 1 to 3, phi 3, olmo 2, granite, stablelm 2, starcoder 2 and command-r; gpt-oss,
+"""The reference forward passes of gemma 1 to 3, phi 3, olmo 2, granite, stablelm 2, starcoder 2, command-r and BitNet; gpt-oss,
 olmoe and granite MoE with the experts of refmoe.py.
 
 Each class says what its paper or its authors' published code says, and nothing is shared with the C side but the
@@ -262,6 +262,27 @@ class GraniteMoe(Granite):
         return refmoe.ffn(s, x, b)
 
 
-ARCHS = {'gpt-oss': GptOss, 'olmoe': OlmoE, 'granitemoe': GraniteMoe,
+class BitNet(Dense):
+    """arXiv 2402.17764: the inputs of two matrices are normalised; scales are those of matrices."""
+    act = staticmethod(F.silu)
+
+    def linear(s, x, name):
+        for matrix, norm in (('attn_output', 'attn_sub_norm'), ('ffn_down', 'ffn_sub_norm')):
+            if name.endswith(matrix):
+                x = s.norm(x, name.replace(matrix, norm))
+        y = super().linear(x, name)
+        return y * s.w[name + '.scale'] if name + '.scale' in s.w else y
+
+    def layer(s, x, i, b, T):
+        x = x + s.attend(s.norm(x, b + 'attn_norm'), b, *s.plain_rotary(T))
+        return x + s.gated(s.norm(x, b + 'ffn_norm'), b, s.act)
+
+
+class BitNet2B(BitNet):
+    """2504.12285"""
+    act = staticmethod(lambda x: F.relu(x) ** 2)
+
+
+ARCHS = {'bitnet': BitNet, 'bitnet-25': BitNet2B, 'bitnet-b1.58': BitNet2B, 'gpt-oss': GptOss, 'olmoe': OlmoE, 'granitemoe': GraniteMoe,
          'gemma': Gemma, 'gemma2': Gemma2, 'gemma3': Gemma3, 'phi3': Phi3, 'olmo2': Olmo2, 'granite': Granite,
          'stablelm': StableLm, 'starcoder2': StarCoder2, 'command-r': CommandR}

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 import refmoe
 from gguf import BLOCK, Gguf
+from ternary import I2_S
 
 
 def rms_norm(x, w, eps):
@@ -42,8 +43,8 @@ class Model:
         if g.meta.get(arch + '.rope.scaling.type') == 'yarn' and arch == 'llama':
             cls = Llama
         cls = (ARCHS | RECURRENT).get(arch, cls)
-        # the input's blocks are as long as the weights'
-        block = {n: BLOCK[t][0] for n, (_, t, _) in g.info.items() if act8 and BLOCK[t][0] > 1}
+        # the input's blocks are as long as the weights', but for I2_S, which has none
+        block = {n: 256 if t == I2_S else BLOCK[t][0] for n, (_, t, _) in g.info.items() if act8 and BLOCK[t][0] > 1}
         return cls(g.meta, {n: torch.from_numpy(g.tensor(n)).to(dtype) for n in g.info}, dtype, block)
 
     def key(s, name, default=None):

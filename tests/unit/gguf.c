@@ -373,7 +373,7 @@ static void test_files(void)
 
 static void test_types(void)
 {
-	static const uint8_t holes[] = { 4, 5, 31, 32, 33, 36, 37, 38, 43, 255 };
+	static const uint8_t holes[] = { 4, 5, 31, 32, 33, 37, 38, 43, 255 };
 	size_t bad = 0;
 
 	for (uint32_t t = 0; t < 256; t++) {
