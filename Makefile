@@ -97,6 +97,8 @@ $(B)/kernels/avx512/%.o: CFLAGS := -O1
 endif
 $(B)/kernels/avx2/%.o:   Z5_EXTRA := $(AVX2)
 $(B)/kernels/avx512/%.o: Z5_EXTRA := $(AVX512)
+# It has ways that are no kernels.
+$(B)/tests/bench/ternary.o: Z5_EXTRA := $(AVX2)
 # libc looks for argp_program_version in the program.
 $(B)/tools/%.o: Z5_EXTRA := -fvisibility=default
 # The definition is plain C; -O3 may vectorise it but never reorder a sum.

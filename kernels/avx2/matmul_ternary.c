@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* Products with ternary weights, two bits each and stored + 1: blocks of 256 columns, half of which 16 bits can sum. */
-#include "panel.h"
+/*
+ * Products with ternary weights, two bits each and stored + 1: blocks of 256 columns, half of which 16 bits can sum.
+ * However many the tokens, there are no panels: four share two operations a quad of unpacking, and panels, which share
+ * them among all, were slower up to 16 tokens and no faster at 128 (Zen 3).
+ */
+#include "matmul.h"
 
 /* What block b adds, whose weights are still stored + 1; dw: the scales of its rows. */
 AVX2_INLINE void block_ternary(struct sums *acc, struct sums dw, const uint8_t *x, size_t k, size_t b, struct rows isum)
@@ -111,59 +115,5 @@ AVX2_INLINE void tile_i2_s(const int nt, struct sums *acc, const uint8_t *w, siz
 	tile_ternary(nt, acc, w, k, blocks, x, x_stride, next, 0);
 }
 
-/* ---- panels ---- */
-
-AVX2_INLINE void panel_ternary(struct panel *p, const uint8_t *w)
-{
-	for (int i = 0; i < 16; i++) {
-		struct rows v = line(w + 64 * i);
-
-#pragma GCC unroll 4
-		for (int n = 0; n < 4; n++)
-			p->line[i / 8 * 32 + i % 8 + 8 * n] = masked(v, 2 * n, 3);
-	}
-}
-
-static void panel_tq2_0(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns)
-{
-	(void)columns;
-	panel_ternary(p, w + column / 256 * 16 * 64);
-	p->d[0] = halves(w + k / 256 * 16 * 64 + column / 8);
-}
-
-static void panel_i2_s(struct panel *p, const uint8_t *w, size_t k, size_t column, size_t columns)
-{
-	(void)columns, (void)k;
-	panel_ternary(p, w + column / 256 * 16 * 64);
-	p->d[0] = ones();
-}
-
-AVX2_INLINE void meet_block(const int nt, const struct meeting *m)
-{
-	const struct rows one = both(_mm256_set1_epi16(1)), *w = m->p->line;
-	const size_t x_stride = m->x_stride;
-	const uint8_t *x = m->x + m->column;
-	struct rows isum[TILE], sum[TILE];
-	struct sums acc[TILE];
-
-	for (int t = 0; t < nt; t++) {
-		isum[t] = both(_mm256_setzero_si256());
-		IN_MEMORY(isum[t]);
-	}
-	for (int h = 0; h < 2; h++, w += 32, x += 128) {
-		panel_run(nt, sum, w, x, x_stride, 32);
-		for (int t = 0; t < nt; t++) {
-			isum[t] = add32(isum[t], widen(sum[t], one));
-			IN_MEMORY(isum[t]);
-		}
-	}
-	sums_load(nt, acc, m);
-	for (int t = 0; t < nt; t++)
-		block_ternary(&acc[t], m->p->d[0], m->x + (size_t)t * x_stride, m->k, m->column / 256, isum[t]);
-	sums_store(nt, acc, m);
-}
-
-MEET(meet_ternary, meet_block)
-
-MATMUL_PANELS(Z5_TQ2_0, tq2_0, 256, meet_ternary, 0)
-MATMUL_PANELS(Z5_I2_S, i2_s, 256, meet_ternary, 0)
+MATMUL(Z5_TQ2_0, tq2_0, 256)
+MATMUL(Z5_I2_S, i2_s, 256)

@@ -65,7 +65,8 @@ AVX512_INLINE void tile_ternary(TILE_ARGS, const bool scaled)
 			__m512i all = _mm512_setzero_si512();
 
 			for (int p = 0; p < 4; p++)
-				all = _mm512_dpwssd_epi32(all, _mm512_set1_epi16(1), avx512_quad(xt + os + 16 * b + 4 * p));
+				all = _mm512_dpwssd_epi32(all, _mm512_set1_epi16(1),
+							  avx512_quad(xt + os + 16 * b + 4 * p));
 			sum[i] = _mm512_sub_epi32(sum[i], all);
 			if (scaled)
 				acc[i] = block(acc[i], w + (i / nt) * gb + nb * 16 * 64 + 32 * b, dx, sum[i]);
