@@ -132,7 +132,7 @@ ok(keys %sum == 1 && (keys %sum)[0] =~ /^0/, 'the same bytes with 1, 2, 3 and 8 
 # two rows of every type, from two compilers
 my @single = qw(F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 IQ3_S IQ3_XXS IQ2_S
 	IQ2_XS
-	IQ2_XXS IQ1_M IQ1_S);
+	IQ2_XXS IQ1_M IQ1_S TQ1_0 TQ2_0);
 gguf("$dir/small.gguf", [], map { my $t = $_; ["$t.weight", 0, [1024, 2], pack 'f<*', map { sin($_ * $_ * 0.1) * cos($_) } 1 .. 2048] } @single);
 my $each = join ' ', map { "--tensor-type ^$_.=$_" } @single;
 SKIP: {
@@ -215,6 +215,25 @@ unlink "$dir/o.gguf";
 ($rc, $out, $err) = sh("$quantize --json $dir/rows.gguf $dir/o.gguf Q6_K");
 is(join(' ', map { "$_->{to}$_->{narrow}" } @{(eval { decode_json($out) } // {})->{tensors}}), 'Q8_01 F161 Q6_K0 Q6_K0',
    'rows that fill no block get a narrower type, and that is said') or diag $err;
+
+# ternary floats come out as they went in, and so does what they multiply
+sub ternary { my ($n, $size) = @_; return pack 'f<*', map { (int(rand 3) - 1) * $size } 1 .. $n }
+srand 7;
+my $three = ternary(256 * 8, 0.0625) . ternary(256 * 8, 3);
+gguf("$dir/three.gguf", [], ['blk.0.attn_q.weight', 0, [256, 16], $three]);
+for my $type (qw(TQ1_0 TQ2_0)) {
+	($rc, $out, $err) = sh("$quantize --force --json $dir/three.gguf $dir/o.gguf $type");
+	my $t = (eval { decode_json($out) } // {})->{tensors}[0];
+	ok($rc == 0 && $t->{to} eq $type && $t->{rmse} == 0, "$type: ternary weights of two sizes lose nothing") or diag $out, $err;
+	($rc, $out, $err) = sh("$quantize --force --allow-requantize $dir/o.gguf $dir/o2.gguf F32");
+	open my $back, '<:raw', "$dir/o2.gguf" or die;
+	my $bytes = do { local $/; <$back> };
+	is(substr($bytes, -length $three), $three, "$type: and come back") or diag $err;
+	unlink "$dir/o2.gguf";
+}
+unlink "$dir/three.gguf";
+refused("$quantize --allow-requantize tests/golden/data/small-bitnet-I2_S.gguf $dir/o.gguf TQ2_0", 1,
+	qr/attn_q.weight': I2_S cannot be read as weights/, 'I2_S, whose scale is not in its rows');
 
 # importance
 sub entry { my ($name, @v) = @_; return pack 'l<a*l<l<f<*', length $name, $name, 5, scalar @v, @v }

@@ -22,7 +22,7 @@
 enum mix {
 	F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q2_K_S, Q3_K_S, Q3_K_M, Q3_K_L, Q4_K_S, Q4_K_M, Q5_K_S,
 	Q5_K_M, Q6_K, IQ4_NL, IQ4_XS, MXFP4, MXFP4_MOE, IQ3_M, IQ3_S, IQ3_XS, IQ3_XXS, IQ2_M, IQ2_S, IQ2_XS, IQ2_XXS,
-	IQ1_M, IQ1_S, N_MIXES
+	IQ1_M, IQ1_S, TQ1_0, TQ2_0, N_MIXES
 };
 
 static const struct {
@@ -61,6 +61,8 @@ static const struct {
 	[IQ2_XXS]   = { "IQ2_XXS", 19, GGML_IQ2_XXS },
 	[IQ1_M]     = { "IQ1_M", 31, GGML_IQ1_M },
 	[IQ1_S]     = { "IQ1_S", 24, GGML_IQ1_S },
+	[TQ1_0]     = { "TQ1_0", 36, GGML_TQ1_0 },
+	[TQ2_0]     = { "TQ2_0", 37, GGML_TQ2_0 },
 };
 
 /* Names that users shorten. */
@@ -131,6 +133,7 @@ static const struct {
 
 	{ LOW1 | LOW2X,			EMBD,	  ALWAYS,	GGML_Q2_K },
 	{ LOW2S | M(IQ3_XXS),		EMBD,	  ALWAYS,	GGML_IQ3_S },
+	{ M(TQ1_0) | M(TQ2_0),		EMBD,	  ALWAYS,	GGML_Q4_K },
 
 	{ LOW,				ATTN_V,	  GQA4_OR_EXPERTS4, GGML_Q4_K },
 	{ LOW2S,			ATTN_V,	  ALWAYS,	GGML_IQ3_S },
@@ -380,7 +383,8 @@ static int plan_tensor(struct planner *pl, const struct gguf_tensor *t, struct z
 	if (out->type == t->type)
 		return 0;
 	to = gguf_type_info(out->type);
-	if (!z5_type_by_ggml(t->type))
+	/* I2_S is read only with the scale of its tensor */
+	if (!z5_type_by_ggml(t->type) || from->tail)
 		return z5_fail(pl->err, -EINVAL, "%s: tensor '%s': %s cannot be read as weights", gguf_path(pl->g),
 			       t->name, from->name);
 	if (!z5_type_by_ggml(out->type))

@@ -15,7 +15,7 @@ enum z5_ggml {
 	GGML_F32 = 0, GGML_F16 = 1, GGML_Q4_0 = 2, GGML_Q4_1 = 3, GGML_Q5_0 = 6, GGML_Q5_1 = 7, GGML_Q8_0 = 8,
 	GGML_Q2_K = 10, GGML_Q3_K = 11, GGML_Q4_K = 12, GGML_Q5_K = 13, GGML_Q6_K = 14, GGML_IQ2_XXS = 16,
 	GGML_IQ2_XS = 17, GGML_IQ3_XXS = 18, GGML_IQ1_S = 19, GGML_IQ4_NL = 20, GGML_IQ3_S = 21, GGML_IQ2_S = 22,
-	GGML_IQ4_XS = 23, GGML_IQ1_M = 29, GGML_BF16 = 30, GGML_MXFP4 = 39,
+	GGML_IQ4_XS = 23, GGML_IQ1_M = 29, GGML_BF16 = 30, GGML_TQ1_0 = 34, GGML_TQ2_0 = 35, GGML_MXFP4 = 39,
 };
 
 /*
@@ -57,6 +57,8 @@ void z5_quant_iq2_xs(uint8_t *dst, const float *x, const float *w, size_t k);
 void z5_quant_iq2_xxs(uint8_t *dst, const float *x, const float *w, size_t k);
 void z5_quant_iq1_m(uint8_t *dst, const float *x, const float *w, size_t k);
 void z5_quant_iq1_s(uint8_t *dst, const float *x, const float *w, size_t k);
+void z5_quant_tq1_0(uint8_t *dst, const float *x, const float *w, size_t k);
+void z5_quant_tq2_0(uint8_t *dst, const float *x, const float *w, size_t k);
 void z5_quant_mxfp4(uint8_t *dst, const float *x, const float *w, size_t k);
 
 #endif

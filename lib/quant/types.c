@@ -32,6 +32,9 @@ static const struct z5_quant_type types[] = {
 	{ GGML_IQ2_XXS, GGML_IQ4_NL, 0.9f, z5_quant_iq2_xxs },
 	{ GGML_IQ1_M,  GGML_IQ4_NL, 0.98f, z5_quant_iq1_m },
 	{ GGML_IQ1_S,  GGML_IQ4_NL, 0.98f, z5_quant_iq1_s },
+	/* a weight that is rounded to 0 loses all of itself, none loses more */
+	{ GGML_TQ1_0,  GGML_Q4_0,   1.01f, z5_quant_tq1_0 },
+	{ GGML_TQ2_0,  GGML_Q4_0,   1.01f, z5_quant_tq2_0 },
 };
 
 const struct z5_quant_type *z5_quant_type(uint32_t ggml)

@@ -25,7 +25,7 @@ static const struct {
 	{ GGML_Q4_K, 0.0725 }, { GGML_Q5_K, 0.036 }, { GGML_Q6_K, 0.0175 }, { GGML_IQ4_NL, 0.076 },
 	{ GGML_IQ4_XS, 0.0765 }, { GGML_MXFP4, 0.116 }, { GGML_IQ3_S, 0.134 }, { GGML_IQ3_XXS, 0.187 },
 	{ GGML_IQ2_S, 0.251 }, { GGML_IQ2_XS, 0.305 }, { GGML_IQ2_XXS, 0.356 }, { GGML_IQ1_M, 0.45 },
-	{ GGML_IQ1_S, 0.49 },
+	{ GGML_IQ1_S, 0.49 }, { GGML_TQ1_0, 0.82 }, { GGML_TQ2_0, 0.82 },
 };
 #define N_CASES (sizeof(cases) / sizeof(cases[0]))
 
@@ -85,7 +85,7 @@ static bool all_finite(const float *y)
 
 static void test_shapes(const struct z5_quant_type *q, const struct z5_type_ops *ops)
 {
-	bool points = !strncmp(ops->name, "IQ", 2) && ops->name[2] < '4';
+	bool points = (!strncmp(ops->name, "IQ", 2) && ops->name[2] < '4') || *ops->name == 'T';
 	const char *name = ops->name;
 	float x[K], y[K];
 
@@ -136,13 +136,43 @@ static void test_error(const struct z5_quant_type *q, const struct z5_type_ops *
 		with += relative(x, weighted, w);
 	}
 	ok(worst <= limit, "%s: error of normal weights %.4g (limit %.4g)", ops->name, worst, limit);
-	if (ops->block > 1 && q->ggml != GGML_Q8_0)
+	if (ops->block > 1 && q->ggml != GGML_Q8_0 && *ops->name != 'T')
 		ok(with < plain, "%s: importance lowers the error that it weighs: %.4f to %.4f", ops->name, plain / 20,
 		   with / 20);
 	memset(w, 0, sizeof(w));
 	round_trip(q, ops, x, w, weighted);
 	round_trip(q, ops, x, NULL, y);
 	ok(!memcmp(y, weighted, sizeof(y)), "%s: importance of zero everywhere is none", ops->name);
+}
+
+/* Blocks with halves of their largest weight, which are ties, and zeros: the bytes that llama-quantize 0.7.0 makes. */
+static void test_ternary(void)
+{
+	static const struct {
+		uint32_t ggml;
+		size_t bytes;
+		uint64_t sum;
+	} want[] = { { GGML_TQ1_0, 54, 0x9ca6fb4c53776e75 }, { GGML_TQ2_0, 66, 0xbf1163d65ab94749 } };
+	static float x[4096];
+
+	for (uint32_t i = 0; i < 256 * 15; i++) {
+		const float top = (float)(1 + i / 256) / 8;
+
+		x[i] = (float)((int)(i * 2654435761u >> 20) - 2048) / 2048 * top;
+		if (i % 256 == 7)
+			x[i] = top;
+		else if (i % 256 == 9 || i % 256 == 11)
+			x[i] = i % 256 == 9 ? top / 2 : -top / 2;
+	}
+	for (int t = 0; t < 2; t++) {
+		uint64_t sum = 0xcbf29ce484222325;
+		uint8_t raw[16 * 66];
+
+		z5_quant_type(want[t].ggml)->row(raw, x, NULL, 4096);
+		for (size_t i = 0; i < 16 * want[t].bytes; i++)
+			sum = (sum ^ raw[i]) * 0x100000001b3;
+		ok(sum == want[t].sum, "%s: llama.cpp's bytes: %llx", t ? "TQ2_0" : "TQ1_0", (unsigned long long)sum);
+	}
 }
 
 static void test_half(void)
@@ -350,6 +380,7 @@ int main(void)
 	unsigned int csr = _mm_getcsr();
 
 	test_half();
+	test_ternary();
 	/* as in the threads that quantize */
 	_mm_setcsr(csr | 0x8040);
 	for (size_t i = 0; i < N_CASES; i++) {
