@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * mkmodel: writes a GGUF file with random weights, for measuring: any shape of llama and some of Mamba and RWKV, any
- * type. The weights are scaled so that activations stay finite; the text such a model writes means nothing.
+ * mkmodel: writes a GGUF file with random weights, for measuring: any shape of llama and some of BitNet, Mamba and
+ * RWKV, any type. The weights are scaled so that activations stay finite; the text such a model writes means nothing.
  */
 #include <argp.h>
 #include <errno.h>
@@ -17,8 +17,9 @@ static const struct argp_option options[] = {
 	{ "type", 't', "TYPE", 0,
 	  "a weight type by its GGUF name; Q4_0 and Q4_K get a Q6_K output matrix, as usual", 0 },
 	{ "shape", 's', "NAME", 0,
-	  "tiny, 1.1b (TinyLlama's, the default), 7b (Mistral's) or moe (8 experts, 1.9 billion weights); mamba-130m, "
-	  "mamba-1.4b, mamba2-1.3b, rwkv6-1.6b, rwkv7-1.5b; tiny-mamba, tiny-mamba2, tiny-rwkv6, tiny-rwkv7", 0 },
+	  "tiny, 1.1b (TinyLlama's, the default), 7b (Mistral's), moe (8 experts, 1.9 billion weights) or bitnet (2B4T's; "
+	  "tied embeddings in F16, Q6_K beside TQ1_0 and TQ2_0); mamba-130m, mamba-1.4b, mamba2-1.3b, rwkv6-1.6b, "
+	  "rwkv7-1.5b; tiny-mamba, tiny-mamba2, tiny-rwkv6, tiny-rwkv7", 0 },
 	{ "embd", 'e', "N", 0, "Width", 0 },
 	{ "ff", 'f', "N", 0, "Width of the feed-forward", 0 },
 	{ "layers", 'l', "N", 0, "Layers", 0 },
@@ -57,9 +58,17 @@ struct args {
 	const char *out;
 	const struct z5_type_ops *type;
 	unsigned int embd, ff, layers, heads, kv, vocab, experts, used;
-	int pure, sparse;
+	int pure, sparse, bitnet;
 	const struct recur *recur;	/* NULL: a llama */
 };
+
+/* I2_S is Microsoft's and so is the architecture; llama.cpp has the other types under its own. */
+static const char *arch(const struct args *a)
+{
+	if (a->recur)
+		return a->recur->arch;
+	return !a->bitnet ? "llama" : a->type == &z5_types[Z5_I2_S] ? "bitnet-b1.58" : "bitnet";
+}
 
 static void die(const char *what)
 {
@@ -106,13 +115,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 's':
 		if (!strcmp(arg, "tiny"))
 			*a = (struct args){ a->out, a->type, 256, 512, 2, 8, 4, 512, a->experts, a->used, a->pure,
-					    a->sparse, NULL };
+					    a->sparse, 0, NULL };
 		else if (!strcmp(arg, "7b"))
 			*a = (struct args){ a->out, a->type, 4096, 14336, 32, 32, 8, 32000, a->experts, a->used,
-					    a->pure, a->sparse, NULL };
+					    a->pure, a->sparse, 0, NULL };
 		else if (!strcmp(arg, "moe"))
 			*a = (struct args){ a->out, a->type, 2048, 2816, 12, 16, 4, 32000, 8, 2, a->pure,
-					    a->sparse, NULL };
+					    a->sparse, 0, NULL };
+		else if (!strcmp(arg, "bitnet"))
+			*a = (struct args){ a->out, a->type, 2560, 6912, 30, 20, 5, 128256, 0, 2, a->pure,
+					    a->sparse, 1, NULL };
 		else if (strcmp(arg, "1.1b") && !shape_recur(a, arg))
 			argp_error(state, "unknown shape %s", arg);
 		break;
@@ -235,6 +247,16 @@ static uint16_t half(float v)
 	return (uint16_t)((((u >> 23) - 112) << 10) | ((u >> 13) & 1023));
 }
 
+/* Ternary weights in two bits: each of the four in a byte is 0, 1 or 2. */
+static void three_of_four(uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned int r = (unsigned int)(next() >> 40) % 81;
+
+		p[i] = (uint8_t)(r % 3 | r / 3 % 3 << 2 | r / 9 % 3 << 4 | r / 27 << 6);
+	}
+}
+
 /* One row of k weights of standard deviation about sd. */
 static void row(uint8_t *p, const struct z5_type_ops *t, size_t k, float sd)
 {
@@ -278,6 +300,10 @@ static void row(uint8_t *p, const struct z5_type_ops *t, size_t k, float sd)
 			for (int i = 0; i < 4; i++)
 				p[49 + 2 * i] = (uint8_t)((p[49 + 2 * i] & 15) | (h >> 4 * i & 15) << 4);
 			break;
+		/* two thirds are not 0 */
+		case 34: h = half(sd * 1.22f); memcpy(p + 52, &h, 2); break;
+		case 35: three_of_four(p, 64); h = half(sd * 1.22f); memcpy(p + 64, &h, 2); break;
+		case 36: three_of_four(p, 64); break;
 		case 39: *p = (uint8_t)(128 + ilogbf(sd / 5)); break;
 		}
 	}
@@ -290,6 +316,12 @@ struct tensor {
 	unsigned int n_dims;
 	float mean, spread;		/* of plain floats; both 0: weights */
 };
+
+/* I2_S has its scale behind all weights. */
+static size_t tail(const struct tensor *t)
+{
+	return t->type == &z5_types[Z5_I2_S] ? 32 : 0;
+}
 
 static struct tensor *tensors;
 static size_t n_tensors;
@@ -428,8 +460,13 @@ static void plan(const struct args *a)
 
 	if (!a->pure && (w == &z5_types[Z5_Q4_0] || w == &z5_types[Z5_Q4_K]) && a->embd % 256 == 0)
 		out = &z5_types[Z5_Q6_K];
-	add(w, a->embd, a->vocab, "token_embd.weight", 0);
-	add(out, a->embd, a->vocab, "output.weight", 0);
+	if (a->bitnet) {
+		out = &z5_types[w == &z5_types[Z5_TQ1_0] || w == &z5_types[Z5_TQ2_0] ? Z5_Q6_K : Z5_F16];
+		add(a->pure ? w : out, a->embd, a->vocab, "token_embd.weight", 0);
+	} else {
+		add(w, a->embd, a->vocab, "token_embd.weight", 0);
+		add(out, a->embd, a->vocab, "output.weight", 0);
+	}
 	add(f32, a->embd, 1, "output_norm.weight", 0);
 	for (unsigned int i = 0; i < a->layers; i++) {
 		add(f32, a->embd, 1, "blk.%u.attn_norm.weight", i);
@@ -438,6 +475,10 @@ static void plan(const struct args *a)
 		add(w, a->embd, nkv, "blk.%u.attn_v.weight", i);
 		add(w, a->embd, a->embd, "blk.%u.attn_output.weight", i);
 		add(f32, a->embd, 1, "blk.%u.ffn_norm.weight", i);
+		if (a->bitnet) {
+			add(f32, a->embd, 1, "blk.%u.attn_sub_norm.weight", i);
+			add(f32, a->ff, 1, "blk.%u.ffn_sub_norm.weight", i);
+		}
 		if (a->experts) {
 			add(f32, a->embd, a->experts, "blk.%u.ffn_gate_inp.weight", i);
 			add_stack(w, a->embd, a->ff, a->experts, "blk.%u.ffn_gate_exps.weight", i);
@@ -453,17 +494,17 @@ static void plan(const struct args *a)
 
 static void keys_llama(const struct args *a)
 {
-	kv_u32("llama.context_length", 8192);
-	kv_u32("llama.embedding_length", a->embd);
-	kv_u32("llama.block_count", a->layers);
-	kv_u32("llama.feed_forward_length", a->ff);
-	kv_u32("llama.attention.head_count", a->heads);
-	kv_u32("llama.attention.head_count_kv", a->kv);
-	kv_u32("llama.rope.dimension_count", a->embd / a->heads);
-	kv_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+	kv_u32(named(arch(a), "context_length"), 8192);
+	kv_u32(named(arch(a), "embedding_length"), a->embd);
+	kv_u32(named(arch(a), "block_count"), a->layers);
+	kv_u32(named(arch(a), "feed_forward_length"), a->ff);
+	kv_u32(named(arch(a), "attention.head_count"), a->heads);
+	kv_u32(named(arch(a), "attention.head_count_kv"), a->kv);
+	kv_u32(named(arch(a), "rope.dimension_count"), a->embd / a->heads);
+	kv_f32(named(arch(a), "attention.layer_norm_rms_epsilon"), 1e-5f);
 	if (a->experts) {
-		kv_u32("llama.expert_count", a->experts);
-		kv_u32("llama.expert_used_count", a->used);
+		kv_u32(named(arch(a), "expert_count"), a->experts);
+		kv_u32(named(arch(a), "expert_used_count"), a->used);
 	}
 }
 
@@ -509,7 +550,7 @@ static void head(const struct args *a, FILE *out)
 	f = open_memstream(&keys, &n);
 	if (!f)
 		die("out of memory");
-	kv_str("general.architecture", a->recur ? a->recur->arch : "llama");
+	kv_str("general.architecture", arch(a));
 	kv_str("general.name", "random weights");
 	if (a->recur)
 		keys_recur(a);
@@ -538,13 +579,15 @@ static void plain_row(float *p, const struct tensor *t)
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, "OUT.gguf", "Writes a model with random weights.", 0, 0, 0 };
-	struct args a = { NULL, &z5_types[Z5_Q8_0], 2048, 5632, 22, 32, 4, 32000, 0, 2, 0, 0, NULL };
+	struct args a = { NULL, &z5_types[Z5_Q8_0], 2048, 5632, 22, 32, 4, 32000, 0, 2, 0, 0, 0, NULL };
 	uint64_t off = 0;
 	FILE *out;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	if (a.vocab < 300 || a.embd % a.heads || a.heads % a.kv)
 		die("vocab >= 300, embd a multiple of heads, heads of kv");
+	if (a.bitnet && a.experts)
+		die("no BitNet has experts");
 	if (a.experts && a.used > a.experts)
 		die("more experts used than there are");
 	out = fopen(a.out, "wb");
@@ -569,7 +612,7 @@ int main(int argc, char **argv)
 			u64(t->n);
 		u32(t->type->ggml);
 		u64(off);
-		off += (t->n * t->rows * (t->k / t->type->block * t->type->bytes) + 31) / 32 * 32;
+		off += (t->n * t->rows * (t->k / t->type->block * t->type->bytes) + tail(t) + 31) / 32 * 32;
 	}
 	pad();
 	if (a.sparse && (fflush(f) || ftruncate(fileno(f), ftell(f) + (off_t)off)))
@@ -589,6 +632,11 @@ int main(int argc, char **argv)
 			put(p, bytes);
 		}
 		free(p);
+		if (tail(t)) {
+			const float scale[8] = { 0.02f * 1.22f };
+
+			put(scale, sizeof(scale));
+		}
 		pad();
 	}
 	if (fclose(f))
