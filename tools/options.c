@@ -38,7 +38,7 @@ static const struct argp_option options[] = {
 	{ "threads", 't', "N", 0, "Threads (default: one a physical core)", 0 },
 	{ "ubatch", OPT_UBATCH, "N", 0, "Tokens a prefill chunk (default 512)", 0 },
 	{ "kv-type", OPT_KV_TYPE, "f32|f16|bf16|q8_0", 0, "How keys and values of the context are kept: exact, in half the bytes, in 28 % (default f32)", 0 },
-	{ "ternary", OPT_TERNARY, "auto|on|off", 0, "Hold matrices of floats that are ternary in two bits a weight and round what they multiply to 8 bits (default auto: for BitNet)", 0 },
+	{ "ternary", OPT_TERNARY, "auto|on|off", 0, "Two bits a weight where floats are ternary; rounds activations to 8 bits (default auto: for BitNet)", 0 },
 	{ "no-pin", OPT_NO_PIN, NULL, 0, "Leave the threads unpinned", 0 },
 	{ "require-zen5", OPT_REQUIRE_ZEN5, NULL, 0, "Exit status 3 and one line unless the CPU is a Zen 5", 0 },
 	{ "resident", OPT_RESIDENT, "NAME", OPTION_ARG_OPTIONAL, "Leave the weights in memory for the next run, or use those that are there (needs the module zen5mem)", 0 },

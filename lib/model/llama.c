@@ -4,8 +4,8 @@
  * (Touvron et al., arXiv 2302.13971 and 2307.09288; llama 3: 2407.21783; mistral: 2310.06825), qwen2 (2407.10671),
  * qwen3 (2505.09388), gemma (2403.08295), gemma 2 (2408.00118), gemma 3 (2503.19786), phi 3 (2404.14219), olmo 2
  * (2501.00656), granite (2407.13739), stablelm 2 (2402.17834), starcoder 2 (2402.19173), command-r (Cohere's model
- * card and published code), BitNet b1.58 (2402.17764, 2504.12285); with experts in moe.c and latent attention in mla.c: mixtral, qwen 2 and 3 MoE, deepseek 2.
- * What sets them apart is in the table at the end.
+ * card and published code), BitNet b1.58 (2402.17764, 2504.12285); with experts in moe.c and latent attention in mla.c:
+ * mixtral, qwen 2 and 3 MoE, deepseek 2. What sets them apart is in the table at the end.
  */
 #include "mla.h"
 #include "moe.h"
@@ -13,7 +13,8 @@
 /* ---- binding ---- */
 
 /* The matrix's own factor, one float. */
-static int bind_scale(struct zen5rt_model *m, struct z5_loader *ld, struct z5_weight *w, const char *name, unsigned int i)
+static int bind_scale(struct zen5rt_model *m, struct z5_loader *ld, struct z5_weight *w, const char *name,
+		      unsigned int i)
 {
 	return m->arch->sub_norm ? z5_bind_vector(ld, &w->scale[1], 1, true, name, i) : 0;
 }
@@ -181,7 +182,8 @@ static int llama_bind(struct zen5rt_model *m, struct z5_loader *ld)
 /* ---- the pass ---- */
 
 /* acts = x, or norm(x) */
-static void prepare_sub(const struct z5_pass *p, const struct z5_buf *x, const float *sub_norm, const struct z5_weight *w)
+static void prepare_sub(const struct z5_pass *p, const struct z5_buf *x, const float *sub_norm,
+			const struct z5_weight *w)
 {
 	uint64_t t0, t1;
 

@@ -167,7 +167,8 @@ static int load_scale(const struct load_job *j, const struct item *it, float *sc
 }
 
 /* n weights become, or are, rows of I2_S; -EILSEQ: what seemed ternary is not. */
-static int load_ternary(const struct load_job *j, const struct item *it, uint8_t *buf, size_t n, struct zen5rt_error *err)
+static int load_ternary(const struct load_job *j, const struct item *it, uint8_t *buf, size_t n,
+			struct zen5rt_error *err)
 {
 	if (it->ops == it->to)
 		return z5_ternary_whole(buf, n / 4) ? 0 :

@@ -9,14 +9,14 @@
 struct item {
 	const struct gguf_tensor *t;
 	const struct z5_type_ops *ops;	/* of the file */
-	const struct z5_type_ops *to;	/* of the result, the same unless it is turned, or ternary in a file of floats */
+	const struct z5_type_ops *to;	/* of the result, the same unless it is turned, or floats that are ternary */
 	void **dest;			/* where the pointer to the result goes; NULL: nowhere */
 	uint64_t rows, k;
 	uint64_t row0;			/* the first one's number in the tensor */
 	size_t off;			/* in the region */
 	bool vector;			/* becomes float[k] */
 	bool scale;			/* a vector of one, of a matrix; must be finite */
-	float size;			/* of all weights that are not 0, where floats become ternary; then no scale is read */
+	float size;			/* where floats become ternary: of all that are not 0; no scale is read then */
 	bool turned;			/* rows of the result are columns of k rows in the tensor */
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Ternary matrices in files of floats: each weight is 0 or one size with either sign, as BitNet's converters leave them.
- * Two bits and the size say the same, to the bit. Rows are those of I2_S.
+ * Ternary matrices in files of floats: each weight is 0 or one size with either sign, as BitNet's converters leave
+ * them. Two bits and the size say the same, to the bit. Rows are those of I2_S.
  */
 #include <errno.h>
 #include <float.h>
@@ -76,7 +76,7 @@ bool z5_ternary_pack(uint8_t *p, size_t n, const struct z5_type_ops *from, float
 	const enum z5_type type = z5_type_of(from);
 	bool good = true;
 
-	/* a byte is written behind all that was read for it */
+	/* what is written lies before what is still to be read */
 	for (size_t i = 0; i < n; i += 128) {
 		uint8_t two[32] = { 0 };
 
