@@ -177,8 +177,8 @@ def pack(work, out):
 
 
 @torch.no_grad()
-def check(path):
-    model = Model.load(path, torch.float32)
+def check(path, model=None):
+    model = model or Model.load(path, torch.float32)
     vocab = Spm(model.meta['tokenizer.ggml.tokens'], model.meta['tokenizer.ggml.scores'])
     # Greedy decoding gives the answer exactly if every one of its tokens is the likeliest after those before it.
     asked = [(vocab.encode_fast(f'Question: {q} Answer:'), vocab.encode_fast(f'Question: {q} Answer: {a}') + [Spm.EOS])
