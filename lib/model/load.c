@@ -502,8 +502,7 @@ static int load_bind(struct zen5rt_model *m, struct z5_loader *ld)
 int z5_model_measure(struct gguf *g, struct z5_hparams *h, size_t *weight_bytes, struct zen5rt_error *err)
 {
 	struct zen5rt_model *m = calloc(1, sizeof(*m));
-	/* what floats are is not in the header */
-	struct z5_loader ld = { .m = m, .g = g, .err = err, .ternary = Z5_TERNARY_OFF };
+	struct z5_loader ld = { .m = m, .g = g, .err = err };
 	int ret;
 
 	if (!m)

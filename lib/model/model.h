@@ -222,8 +222,8 @@ static inline bool z5_recurrent(const struct z5_arch *arch)
 extern const struct z5_arch z5_llama_archs[], z5_mamba_archs[], z5_rwkv_archs[];
 
 /*
- * What loading the file would take, without reading any weight: the model's numbers, as far as they could be read, and
- * bytes of the region. Errors are those of loading.
+ * What loading the file would take, without reading more of the weights than rows that tell whether floats are ternary:
+ * the model's numbers, as far as they could be read, and bytes of the region. Errors are those of loading.
  */
 int z5_model_measure(struct gguf *g, struct z5_hparams *h, size_t *weight_bytes, struct zen5rt_error *err);
 

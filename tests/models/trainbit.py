@@ -3,7 +3,7 @@
 """Make zen5-bitnet.gguf: a BitNet b1.58 (arXiv 2402.17764, 2504.12285) of the text and the vocabulary of zen5-tiny.
 
 usage: trainbit.py train WORKDIR SECONDS [TOTAL]   goes on from WORKDIR/state.pt if it is there; the learning rate falls
-                                                   over TOTAL seconds of all runs together
+                                                   over TOTAL seconds of one CPU of all runs together
        trainbit.py pack  WORKDIR OUT.gguf
        trainbit.py check MODEL.gguf                as train.py does
 
@@ -28,7 +28,7 @@ from tok import Spm
 
 ARCH, DIM, LAYERS, HEADS, KV_HEADS, FFN, CONTEXT = 'bitnet-b1.58', 256, 4, 8, 4, 768, 512
 HEAD, EPS, BASE = DIM // HEADS, 1e-5, 10000.0
-LR, TOKENS_A_STEP, SHORT = 4e-3, 3072, 192
+LR, TOKENS_A_STEP, SHORT = 4e-3, 2304, 192
 HERE = os.path.dirname(os.path.abspath(__file__))
 SUB = {'attn_output': 'attn_sub_norm', 'ffn_down': 'ffn_sub_norm'}
 
@@ -123,9 +123,11 @@ def learn(work, seconds, total):
     if state:
         opt.load_state_dict(state['opt'])
     spent, step, seen = (state[k] for k in ('spent', 'step', 'seen')) if state else (0.0, 0, 0)
-    vocab, net, recent, begin = vocabulary(), Net(w), [], time.time()
+    vocab, net, recent, begin, cpu = vocabulary(), Net(w), [], time.time(), time.process_time()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     data = train.Stream(vocab, 100 + step)
-    while (now := time.time() - begin) < seconds and (u := (spent + now) / total) < 1:
+    while time.time() - begin < seconds and (u := (spent + time.process_time() - cpu) / total) < 1:
         T = SHORT if u < .85 else CONTEXT
         x = data.batch(TOKENS_A_STEP // T, T)
         for g in opt.param_groups:
@@ -137,7 +139,7 @@ def learn(work, seconds, total):
         opt.step()
         step, seen = step + 1, seen + x.numel()
         recent = (recent + [loss.item()])[-50:]
-    spent += time.time() - begin
+    spent += time.process_time() - cpu
     print(f'{spent:5.0f} s  step {step}  {seen / 1e6:.2f} M tokens  loss {np.mean(recent):.3f}', flush=True)
     torch.save({'w': {k: v.detach() for k, v in w.items()}, 'opt': opt.state_dict(), 'spent': spent, 'step': step,
                 'seen': seen}, path)
