@@ -134,6 +134,15 @@ for my $name (qw(llama-Q4_0 llama-yarn mixtral-Q8_0 qwen2moe-F16 qwen3moe-BF16 d
 	}
 }
 
+# I2_S has bytes behind its weights that no other type has, and blocks that kernels have not.
+my $bitnet = slurp('bitnet-I2_S');
+bad('bitnet-whole', $bitnet, 'accept', 'an undamaged file of I2_S');
+bad("bitnet-type-$_", with_tensor($bitnet, 'blk.0.attn_q.weight', 20, pack('L<', $_)), 'reject', "I2_S as type $_")
+	for 0, 1, 24, 34, 35, 37, 38, 39;
+bad("bitnet-columns-$_", with_tensor($bitnet, 'blk.0.attn_q.weight', 4, pack('Q<Q<', $_, 65536 / $_)), 'reject', "rows of $_ in I2_S")
+	for 1, 32, 64, 128, 512, 65536;
+bad("bitnet-cut-$_", substr($bitnet, 0, length($bitnet) - $_), 'reject', "the last $_ bytes of a scale are missing") for 1, 28, 32, 33;
+
 # A tail and noise.
 bad('tail', $llama . "\0" x 4096, 'any', '4096 bytes more');
 my $state = 12345;
