@@ -31,7 +31,7 @@ note "levels of this CPU: @levels";
 # Every weight type on a shape whose rows do not divide evenly among threads, then what ships.
 my @models;
 for my $type (qw(F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4
-		IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ1_S IQ1_M)) {
+		IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ1_S IQ1_M TQ1_0 TQ2_0 I2_S)) {
 	my $m = "$dir/$type.gguf";
 	system("$b/tests/bench/mkmodel", '--shape', 'tiny', '--layers', 1, '--vocab', 333, '--type', $type, '--pure', $m) == 0
 		or die 'mkmodel failed';
