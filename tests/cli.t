@@ -145,6 +145,8 @@ fails("$run $model -p x --logits /nonexistent/dir/x -n 0", 1, qr/nonexistent/, '
 fails("ZEN5RT_LEVEL=mmx $run $model -p x", 1, qr/ZEN5RT_LEVEL=mmx.*scalar/, 'an unknown level');
 fails("$run $model -p x --kv-type=q4_0", 64, qr/--kv-type q4_0: expected f32, f16, bf16 or q8_0/, 'an unknown type of KV cache');
 fails("$run $model -p x --kv-type=", 64, qr/--kv-type/, 'and none');
+fails("$_ --ternary=maybe", 64, qr/--ternary maybe: expected auto, on or off/, 'no such word for ternary')
+	for "$run $model -p x", "$b/zen5-perplexity $model", "$b/zen5-bench $model";
 fails("$run $model -p x -t 0", 64, qr/-t 0/, 'no threads');
 fails("$run $model -p x --temp nan", 64, qr/--temp nan/, 'a temperature that is no number');
 fails("$run $model -p x -n 12x", 64, qr/-n 12x/, 'a number with a tail');
