@@ -424,8 +424,9 @@ static void plan_rwkv(const struct recur *r, const struct z5_type_ops *w, unsign
 	add(f, n, r->iclr, "blk.%u.time_mix_a1.weight", i);
 	add(f, r->iclr, n, "blk.%u.time_mix_a2.weight", i);
 	plain(0, 1, n, 1, 0, "blk.%u.time_mix_v0.weight", i);
-	add(f, n, r->value, "blk.%u.time_mix_v1.weight", i);
-	add(f, r->value, n, "blk.%u.time_mix_v2.weight", i);
+	/* unused in the first layer, where llama.cpp's files have them as wide as a1 and a2 */
+	add(f, n, i ? r->value : r->iclr, "blk.%u.time_mix_v1.weight", i);
+	add(f, i ? r->value : r->iclr, n, "blk.%u.time_mix_v2.weight", i);
 	add(f, n, r->gate, "blk.%u.time_mix_g1.weight", i);
 	add(f, r->gate, n, "blk.%u.time_mix_g2.weight", i);
 	plain(1, 0.2f, n, 1, 0, "blk.%u.time_mix_k_k.weight", i);
