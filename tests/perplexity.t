@@ -81,7 +81,7 @@ my $shared = '../shared/models';
 SKIP: {
 	skip '../shared is absent', 1 unless -d $shared;
 	reference($_, "$shared/models/" . basename($_, '.json') . '.gguf')
-		for sort grep { m{/(stories260K|llama256|tiny-qwen|tiny-mamba|rwkv)} } glob "$shared/refs/*.json";
+		for sort grep { m{/(stories260K|llama256|tiny-qwen|tiny-mamba|tiny-bitnet-TQ|rwkv)} } glob "$shared/refs/*.json";
 }
 
 my $model = 'tests/models/zen5-tiny.gguf';
