@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Reference logits of a model file: float64, on the dequantised weights of that very file.
 
-usage: mkref.py zen5-tiny MODEL.gguf OUTDIR     OUTDIR/<model>.json and OUTDIR/<model>.logits.f32
+usage: mkref.py trained MODEL.gguf OUTDIR       OUTDIR/<model>.json and OUTDIR/<model>.logits.f32 of zen5-*.gguf
        mkref.py verify REF.json MODEL.gguf      compares this reference with another one of the same format
 
 The format is described in README.md.
@@ -17,7 +17,7 @@ import torch
 
 from gguf import NAMES, F32, F16, BF16, Gguf
 from refmodel import Model
-from tok import CONTROL, Bpe, Spm
+from tok import CONTROL, Bpe, Spm, World
 
 TINY_TEXTS = [
     'Once upon a time',
@@ -45,6 +45,8 @@ def vocabulary(meta):
     t = 'tokenizer.ggml.'
     if meta[t + 'model'] == 'llama':
         return Spm(meta[t + 'tokens'], meta[t + 'scores'])
+    if meta[t + 'model'] == 'rwkv':
+        return World(meta[t + 'tokens'])
     special = [x for x, k in zip(meta[t + 'tokens'], meta[t + 'token_type']) if k == CONTROL]
     return Bpe([tuple(m.split(' ')) for m in meta[t + 'merges']], special)
 
@@ -56,7 +58,7 @@ def reference(path, out, texts, greedy, steps, nll_text):
     types = {t for _, t, _ in g.info.values()}
     cases, logits, logits8, drift = [], [], [], 0.0
     for i, text in enumerate(texts):
-        ids = v.encode(text)
+        ids = v.encode(text) or [v.EOS]                      # without BOS, texts begin behind the end of another
         y = m.forward(ids)[0, -1]
         drift = max(drift, float((y - m32.forward(ids)[0, -1]).abs().max()))
         logits.append(y.numpy())

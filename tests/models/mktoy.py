@@ -16,7 +16,7 @@ from collections import Counter
 
 from gguf import ARR, BOOL, FLOAT, I32, STR, U32, write
 from mktok import CASES, SEPARATOR
-from tok import BYTE, BYTES, CONTROL, NORMAL, SPACE, UNKNOWN
+from tok import BYTE, BYTES, CONTROL, NORMAL, SPACE, UNKNOWN, World
 
 U8 = 0
 T = 'tokenizer.ggml.'
@@ -107,18 +107,10 @@ def wpm():
 
 
 def rwkv():
-    def escaped(b):
-        try:
-            return b.decode().replace('\\', '\\\\').replace('\n', '\\n').replace('\t', '\\t').replace('\r', '\\r')
-        except UnicodeDecodeError:
-            return ''.join('\\x%02x' % c for c in b)
     data = [t.encode() for t in TEXTS]
     count = Counter(t[i:j] for t in data for i in range(len(t)) for j in range(i + 2, min(len(t), i + 7) + 1))
     top = sorted(count, key=lambda p: (-count[p] * len(p), p))[:300]
-    tokens = ['<|end of text|>'] + ['\\x%02x' % b if b < 32 or b > 126 else escaped(bytes([b])) for b in range(256)]
-    tokens += [escaped(p) for p in top]
-    return [(T + 'model', STR, 'rwkv'), (T + 'tokens', ARR, (STR, tokens)),
-            (T + 'token_type', ARR, (I32, [CONTROL] + [NORMAL] * (len(tokens) - 1))), (T + 'eos_token_id', U32, 0)]
+    return World([*World.of([]).tokens, *map(World.escaped, top)]).meta()
 
 
 def raw():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tokenizers, written to be the definition rather than fast: SPM (llama), and byte-level BPE (gpt2).
+"""Tokenizers, written to be the definition rather than fast: SPM (llama), byte-level BPE (gpt2), and RWKV's.
 
 SPM: escape spaces as U+2581, put one in front, split into characters, then merge the adjacent pair whose
 merged piece has the highest score (leftmost among equals) until no pair is a piece; what is left and is no
@@ -144,3 +144,62 @@ class Bpe:
     def decode(s, ids):
         n = len(s.tokens) - len(s.specials)
         return bytes(s.bytes[c] for i in ids if i < n for c in s.tokens[i]).decode('utf-8', 'replace')
+
+
+class World:
+    """RWKV's: the longest token that the rest of the text begins with, again and again. Tokens are bytes, which the
+    file writes with the escapes of a Python string; the first is the end of a text."""
+    EOS = 0
+    NAMED = {b'\\': '\\\\', b'\n': '\\n', b'\t': '\\t', b'\r': '\\r'}
+
+    def __init__(s, strings):
+        s.tokens, s.bytes = list(strings), [s.plain(x) for x in strings]
+        s.ids = {b: i for i, b in enumerate(s.bytes) if i}
+        s.longest, s.cache = max(map(len, s.ids)), {}
+
+    @classmethod
+    def of(cls, words):
+        """All bytes, and words."""
+        all = [bytes([b]) for b in range(256)]
+        return cls(['<|end of text|>'] + ['\\x%02x' % b[0] if b < b' ' or b > b'~' else cls.escaped(b) for b in all] +
+                   [cls.escaped(b) for b in dict.fromkeys(w.encode() for w in words) if len(b) > 1])
+
+    @classmethod
+    def escaped(cls, b):
+        try:
+            return ''.join(cls.NAMED.get(c.encode(), c) for c in b.decode())
+        except UnicodeDecodeError:
+            return ''.join('\\x%02x' % c for c in b)
+
+    @classmethod
+    def plain(cls, x):
+        back = {v.encode(): k for k, v in cls.NAMED.items()}
+        return re.sub(rb'\\(?:x([0-9a-f]{2})|.)', lambda m: bytes([int(m[1], 16)]) if m[1] else back[m[0]], x.encode())
+
+    def types(s):
+        return [CONTROL] + [NORMAL] * (len(s.tokens) - 1)
+
+    def meta(s):
+        t = 'tokenizer.ggml.'
+        return [(t + 'model', STR, 'rwkv'), (t + 'tokens', ARR, (STR, s.tokens)),
+                (t + 'token_type', ARR, (I32, s.types())), (t + 'eos_token_id', U32, s.EOS)]
+
+    def encode(s, text, bos=False):
+        b, out, i = text.encode(), [], 0
+        while i < len(b):
+            n = next(n for n in range(s.longest, 0, -1) if b[i:i + n] in s.ids)
+            out.append(s.ids[b[i:i + n]])
+            i += n
+        return out
+
+    def encode_fast(s, text, bos=False):
+        """Same ids, word by word with a memory: right only because no token holds a space except in front."""
+        out = []
+        for w in re.findall(' ?[^ ]+| ', text):
+            if w not in s.cache:
+                s.cache[w] = s.encode(w)
+            out += s.cache[w]
+        return out
+
+    def decode(s, ids):
+        return b''.join(s.bytes[i] for i in ids if i).decode('utf-8', 'replace')

@@ -91,7 +91,7 @@ class Stream:
         for _ in range(rows):
             r = []
             while len(r) <= T:
-                r += s.vocab.encode_fast(grammar.document(s.rng, **s.mix)) + [Spm.EOS]
+                r += s.vocab.encode_fast(grammar.document(s.rng, **s.mix)) + [s.vocab.EOS]
             out.append(r[:T + 1])
         return torch.tensor(out)
 
@@ -112,6 +112,11 @@ def load_vocabulary(work):
         return Spm(*json.load(f))
 
 
+def name_ids(vocab):
+    space = ' ' * (not isinstance(vocab, Spm))               # which puts one in front itself
+    return [i for n in grammar.GIRLS + grammar.BOYS + grammar.PET_NAMES for i in vocab.encode(space + n, bos=False)]
+
+
 def train(work, minutes, more):
     if more:
         with np.load(work + '/weights.npz') as f:
@@ -127,7 +132,7 @@ def train(work, minutes, more):
     held_out = Stream(vocab, 3).batch(64, SHORT)
     weight = torch.ones(VOCAB)
     if more:
-        names = [i for n in grammar.GIRLS + grammar.BOYS + grammar.PET_NAMES for i in vocab.encode(n, bos=False)]
+        names = name_ids(vocab)
         weight[names] = 4
         if more == 'names':
             e = w['token_embd.weight'].data
@@ -177,12 +182,12 @@ def pack(work, out):
 
 
 @torch.no_grad()
-def check(path, model=None):
+def check(path, model=None, vocab=None):
     model = model or Model.load(path, torch.float32)
-    vocab = Spm(model.meta['tokenizer.ggml.tokens'], model.meta['tokenizer.ggml.scores'])
+    vocab = vocab or Spm(model.meta['tokenizer.ggml.tokens'], model.meta['tokenizer.ggml.scores'])
     # Greedy decoding gives the answer exactly if every one of its tokens is the likeliest after those before it.
-    asked = [(vocab.encode_fast(f'Question: {q} Answer:'), vocab.encode_fast(f'Question: {q} Answer: {a}') + [Spm.EOS])
-             for qs, a in grammar.FACTS for q in qs]
+    asked = [(vocab.encode_fast(f'Question: {q} Answer:'),
+              vocab.encode_fast(f'Question: {q} Answer: {a}') + [vocab.EOS]) for qs, a in grammar.FACTS for q in qs]
     right = 0
     for i in range(0, len(asked), 32):
         part = asked[i:i + 32]
@@ -191,7 +196,7 @@ def check(path, model=None):
         right += sum(best[j, len(x) - 1:len(y) - 1].tolist() == y[len(x):] for j, (x, y) in enumerate(part))
     print(f'{right} of {len(asked)} questions')
 
-    names = {i for n in grammar.GIRLS + grammar.BOYS + grammar.PET_NAMES for i in vocab.encode(n, bos=False)}
+    names = set(name_ids(vocab))
     rng, right, total = random.Random(77), 0, 0
     for _ in range(50):
         y = vocab.encode_fast(grammar.story(rng))
