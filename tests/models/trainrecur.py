@@ -299,7 +299,7 @@ def kind(name, x):
     """What llama.cpp's converter leaves F32 or F16, its quantizer does not touch."""
     if x.dim() != 2 or re.search(r'ssm_(a|conv1d)|_w[12]\.', name):
         return F32
-    return F16 if re.search(r'ssm_(x|dt)\.|time_mix_[avg][12]\.', name) else Q8_0
+    return F16 if re.search(r'ssm_dt\.|time_mix_[avg][12]\.', name) else Q8_0
 
 
 def pack(work, out):
