@@ -160,6 +160,6 @@ if __name__ == '__main__':
         pack(*sys.argv[2:4])
     elif sys.argv[1] == 'check':
         g = gguf.Gguf(sys.argv[2])
-        train.check(sys.argv[2], Net({n: torch.from_numpy(g.tensor(n)) for n in g.info}, ready=True))
+        train.check(sys.argv[2], Net({n: torch.from_numpy(g.tensor(n)) for n in g.info}, ready=True), vocabulary())
     else:
         learn(sys.argv[2], float(sys.argv[3]), float((sys.argv[4:] or [1500])[0]))
