@@ -37,7 +37,7 @@ for my $type (qw(F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K 
 		or die 'mkmodel failed';
 	push @models, $m;
 }
-push @models, sort(glob('tests/models/zen5-*.gguf'), glob 'tests/golden/data/*.gguf';
+push @models, sort(glob('tests/models/zen5-*.gguf'), glob('tests/golden/data/*.gguf'));
 
 # longer than two chunks of attention, and no multiple of any tile
 my $tokens = join ',', map { 3 + ($_ * 37) % 200 } 1 .. 141;
