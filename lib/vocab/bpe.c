@@ -184,6 +184,16 @@ bool z5_bpe_force_bos(const struct zen5rt_vocab *v)
 	return v->bpe->flags & Z5_PRE_FORCE_BOS;
 }
 
+/* The converter of BitNet 2B4T leaves the name of the pre-tokenizer out; its vocabulary is Llama 3's. */
+static bool bpe_is_bitnet(const struct gguf *g)
+{
+	struct gguf_str s;
+
+	if (gguf_get_str(g, "general.architecture", &s, NULL) != 1)
+		return false;
+	return (s.len == 9 && !memcmp(s.p, "bitnet-25", 9)) || (s.len == 12 && !memcmp(s.p, "bitnet-b1.58", 12));
+}
+
 int z5_bpe_begin(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_error *err)
 {
 	struct gguf_str pre = { "default", 7 }, model = { "", 0 };
@@ -197,6 +207,8 @@ int z5_bpe_begin(struct zen5rt_vocab *v, const struct gguf *g, struct zen5rt_err
 		r = gguf_get_str(g, "tokenizer.ggml.pre", &pre, err);
 	if (r < 0)
 		return r;
+	if (!r && bpe_is_bitnet(g))
+		pre = (struct gguf_str){ "llama-bpe", 9 };
 	r = z5_pretok_new(pre, gguf_path(g), &v->pretok, &flags, err);
 	if (r)
 		return r;

@@ -168,6 +168,17 @@ static void test_bpe(void)
 	v = bpe_vocab("llama-bpe");
 	CHECK(v, "cab", 0, "15", "llama-bpe takes a whole word that is a token");
 	zen5rt_vocab_free(v);
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const arch[] = { "bitnet-25", "bitnet-b1.58", "bitnet", "llama" };
+
+		begin("gpt2");
+		string("general.architecture", arch[i]);
+		tokens(bpe, sizeof(bpe) / sizeof(*bpe));
+		strings("tokenizer.ggml.merges", merges);
+		v = must();
+		CHECK(v, "cab", 0, i < 2 ? "15" : "2 4", arch[i]);
+		zen5rt_vocab_free(v);
+	}
 }
 
 /* GPT-2: bytes that print are themselves, the others follow from 256 on. */
