@@ -22,6 +22,11 @@
 	.prompt = H3("assistant"), .end = "<|eot_id|>", \
 	.tokens = { "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>" }
 
+#define BITNET_TURNS \
+	.system = { "System: ", "<|eot_id|>" }, .user = { "User: ", "<|eot_id|>" }, \
+	.assistant = { "Assistant: ", "<|eot_id|>" }, .prompt = "Assistant: ", .end = "<|eot_id|>", \
+	.tokens = { "<|eot_id|>" }, .flags = CHAT_TRIM | CHAT_TRIM_ANSWER
+
 const struct chat_template chat_templates[] = {
 	{
 		.name = "gpt-oss", .models = "gpt-oss",
@@ -76,6 +81,15 @@ const struct chat_template chat_templates[] = {
 		.marks = { "<|start_header_id|>" },
 		LLAMA3_TURNS, .flags = CHAT_TRIM | CHAT_TRIM_ANSWER,
 		.system = { H3("system"), "<|eot_id|>" },
+	}, {
+		.name = "bitnet", .models = "BitNet b1.58 2B4T",
+		.marks = { "| capitalize + ': '", "<|eot_id|>" }, .absent = { "GPT4 Correct" },
+		BITNET_TURNS,
+	}, {
+		/* what its converter writes for any model is none that this one was trained on */
+		.name = "bitnet-gguf", .models = "BitNet b1.58 2B4T in Microsoft's file",
+		.marks = { "BITNETAssistant: " },
+		BITNET_TURNS,
 	}, {
 		.name = "gemma", .models = "Gemma 1, 2 and 3",
 		.marks = { "<start_of_turn>" },

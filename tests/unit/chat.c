@@ -90,6 +90,8 @@ static void recognised(void)
 		{ "gpt-oss", "{{- \"<|start|>assistant<|channel|>final<|message|>\" + message.content + \"<|return|>\" }}" },
 		{ "llama3", "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'" },
 		{ "llama3.1", "'<|start_header_id|>system<|end_header_id|>\\n\\n' \"Cutting Knowledge Date: December 2023\\n\"" },
+		{ "bitnet", "message['role'] | capitalize + ': '+ message['content'] | trim + '<|eot_id|>' %}{{ content }}" },
+		{ "bitnet-gguf", "'Human: ' + message['content'] + '\\n\\nBITNETAssistant: ' + eos_token }}" },
 		{ "gemma", "'<start_of_turn>' + role + '\\n' + message['content'] | trim + '<end_of_turn>\\n'" },
 		{ "command-r", "'<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>' + content.strip()" },
 		{ "granite", "'<|start_of_role|>user<|end_of_role|>' + message['content']" },
