@@ -175,7 +175,7 @@ static int load_ternary(const struct load_job *j, const struct item *it, uint8_t
 			z5_fail(err, -EINVAL, "%s: tensor %s: weights that are neither -1, 0 nor 1", gguf_path(j->ld->g),
 				it->t->name);
 	return z5_ternary_pack(buf, n, it->ops, it->size) ? 0 :
-		z5_fail(err, -EILSEQ, "%s: tensor %s: the first row is ternary, others are not", gguf_path(j->ld->g),
+		z5_fail(err, -EILSEQ, "%s: tensor %s: some rows are ternary, others are not", gguf_path(j->ld->g),
 			it->t->name);
 }
 
@@ -593,8 +593,9 @@ int zen5rt_model_load_with(struct zen5rt *rt, const char *path, const struct zen
 	ret = gguf_open_model(path, &ld.g, err);
 	if (!ret)
 		ret = load_new(rt, &ld);
+	/* seldom, so that few rows do for the others: each matrix by itself, whichever row tells */
 	if (ret == -EILSEQ) {
-		ld.ternary = Z5_TERNARY_OFF;
+		ld.every_row = true;
 		ret = load_new(rt, &ld);
 	}
 	z5_fp_leave(fp);

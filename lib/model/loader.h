@@ -30,6 +30,7 @@ struct z5_loader {
 	const char *resident;		/* name to stay under, "" for one of our making; NULL: none */
 	enum z5_page pages;		/* the first that are tried */
 	enum z5_ternary ternary;	/* whether matrices of floats are looked at */
+	bool every_row;			/* ... at all of each, not at a few rows */
 	struct item *items;
 	unsigned int n_items, cap_items;
 	bool *used;			/* tensors that some item takes */
@@ -39,8 +40,8 @@ struct z5_loader {
 /* ---- ternary.c ---- */
 
 /*
- * Whether a matrix of floats seems to be ternary: *size is then that of its weights that are not 0, else 0. Looks at a
- * few rows, so z5_ternary_pack() has the last word.
+ * Whether a matrix of floats seems to be ternary: *size is then that of its weights that are not 0, else 0. Where only
+ * a few rows are looked at z5_ternary_pack() has the last word.
  */
 int z5_ternary_look(const struct z5_loader *ld, const struct item *it, float *size);
 /* n floats at p, a multiple of 128, as rows of I2_S in place; false if one is no 0 and no size with either sign. */

@@ -48,7 +48,7 @@ static bool look_at(const uint8_t *p, enum z5_type type, size_t n, float *size)
 
 int z5_ternary_look(const struct z5_loader *ld, const struct item *it, float *size)
 {
-	const uint64_t rows[] = { 0, it->rows / 2, it->rows - 1 };
+	const uint64_t n = ld->every_row ? it->rows : 3;
 	const size_t row = it->k * it->ops->bytes;
 	bool good = true;
 	uint8_t *p;
@@ -60,8 +60,10 @@ int z5_ternary_look(const struct z5_loader *ld, const struct item *it, float *si
 	p = malloc(row);
 	if (!p)
 		return z5_fail(ld->err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows) && good && !ret; i++) {
-		ret = gguf_pread(ld->g, it->t, p, (it->row0 + rows[i]) * row, row, ld->err);
+	for (uint64_t i = 0; i < n && good && !ret; i++) {
+		const uint64_t r = ld->every_row ? i : i * (it->rows - 1) / 2;
+
+		ret = gguf_pread(ld->g, it->t, p, (it->row0 + r) * row, row, ld->err);
 		if (!ret)
 			good = look_at(p, z5_type_of(it->ops), it->k, size);
 	}
