@@ -13,6 +13,7 @@
 #include "error.h"
 #include "loader.h"
 
+/* Denormals are 0 to every kernel, but not to the thread that binds. */
 static float float_at(const uint8_t *p, enum z5_type type, size_t i)
 {
 	uint16_t h;
@@ -20,10 +21,11 @@ static float float_at(const uint8_t *p, enum z5_type type, size_t i)
 
 	if (type == Z5_F32) {
 		memcpy(&f, p + 4 * i, 4);
-		return f;
+	} else {
+		memcpy(&h, p + 2 * i, 2);
+		f = type == Z5_F16 ? z5_f16(h) : z5_bf16(h);
 	}
-	memcpy(&h, p + 2 * i, 2);
-	return type == Z5_F16 ? z5_f16(h) : z5_bf16(h);
+	return fabsf(f) < FLT_MIN ? 0 : f;
 }
 
 /* -1, 0 or 1, or 2 for what is none. */
