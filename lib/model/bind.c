@@ -325,6 +325,16 @@ int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t 
 	return loader_add(ld, &it, it.k * sizeof(float));
 }
 
+int z5_bind_scale(struct z5_loader *ld, struct z5_weight *w, const char *fmt, unsigned int layer)
+{
+	const unsigned int n = ld->n_items;
+	int ret = z5_bind_vector(ld, &w->scale[1], 1, true, fmt, layer);
+
+	if (ld->n_items > n)
+		ld->items[n].scale = true;
+	return ret;
+}
+
 int z5_bind_lines(struct z5_loader *ld, const float **v, uint64_t rows, uint64_t k, const char *fmt,
 		  unsigned int layer)
 {

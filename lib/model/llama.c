@@ -12,11 +12,10 @@
 
 /* ---- binding ---- */
 
-/* The matrix's own factor, one float. */
 static int bind_scale(struct zen5rt_model *m, struct z5_loader *ld, struct z5_weight *w, const char *name,
 		      unsigned int i)
 {
-	return m->arch->sub_norm ? z5_bind_vector(ld, &w->scale[1], 1, true, name, i) : 0;
+	return m->arch->sub_norm ? z5_bind_scale(ld, w, name, i) : 0;
 }
 
 static int bind_qkv(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)

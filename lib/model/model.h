@@ -238,6 +238,8 @@ int z5_bind_rows(struct z5_loader *ld, struct z5_weight *w, const char *role, ui
 /* The same for a vector of n floats (F32, F16 or BF16 in the file, always float in memory). */
 int z5_bind_vector(struct z5_loader *ld, const float **v, uint64_t n, bool optional,
 		   const char *fmt, unsigned int layer);
+/* A matrix's own factor, one float that must be finite; optional. */
+int z5_bind_scale(struct z5_loader *ld, struct z5_weight *w, const char *fmt, unsigned int layer);
 /* count vectors of n floats in one tensor, in whatever dimensions. */
 int z5_bind_vectors(struct z5_loader *ld, const float **v, uint64_t n, uint32_t count, bool optional,
 		    const char *fmt, unsigned int layer);

@@ -243,17 +243,17 @@ static void refused(int want, const char *what)
 		zen5rt_model_free(m);
 }
 
-/* Data of a tensor of the base. */
-static uint8_t *data_of(const char *name, const struct gguf_tensor **tensor)
+/* Data of a tensor of a file, which becomes the base. */
+static uint8_t *data_of(const char *path, const char *name, const struct gguf_tensor **tensor)
 {
 	static struct gguf *g;
 	struct zen5rt_error err;
 
 	gguf_close(g);
-	if (gguf_open(I2_S, &g, &err))
+	if (gguf_open(path, &g, &err))
 		abort();
 	*tensor = gguf_find_tensor(g, name);
-	base(I2_S);
+	base(path);
 	return bytes + (*tensor)->offset;
 }
 
@@ -263,14 +263,14 @@ static void test_lies(void)
 	const struct gguf_tensor *t;
 	uint8_t *p;
 
-	p = data_of("blk.0.ffn_up.weight", &t);
+	p = data_of(I2_S, "blk.0.ffn_up.weight", &t);
 	p[t->size - 33] |= 3;
 	refused(-EINVAL, "ffn_up.weight: weights that are neither -1, 0 nor 1");
-	p = data_of("blk.0.ffn_up.weight", &t);
+	p = data_of(I2_S, "blk.0.ffn_up.weight", &t);
 	p[0] |= 0xc0;
 	refused(-EINVAL, "ffn_up.weight: weights that are neither -1, 0 nor 1");
 	for (int i = 0; i < 3; i++) {
-		p = data_of("blk.0.attn_k.weight", &t);
+		p = data_of(I2_S, "blk.0.attn_k.weight", &t);
 		memcpy(p + t->size - 32, &bad[i], 4);
 		refused(-EINVAL, i < 2 ? "attn_k.weight: its scale is infinite" : "attn_k.weight: its scale is NaN");
 	}
@@ -306,6 +306,11 @@ static void test_lies(void)
 	base(TQ);
 	memcpy(behind("blk.0.attn_q.scale") + 4, &(uint64_t){ 2 }, 8);
 	refused(-EINVAL, "attn_q.scale");
+	for (int i = 0; i < 3; i++) {
+		p = data_of(TQ, "blk.0.ffn_down.scale", &t);
+		memcpy(p, &bad[i], 4);
+		refused(-EINVAL, i < 2 ? "ffn_down.scale: its scale is infinite" : "ffn_down.scale: its scale is NaN");
+	}
 }
 
 int main(void)
