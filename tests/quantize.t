@@ -232,8 +232,38 @@ for my $type (qw(TQ1_0 TQ2_0)) {
 	unlink "$dir/o2.gguf";
 }
 unlink "$dir/three.gguf";
-refused("$quantize --allow-requantize tests/golden/data/small-bitnet-I2_S.gguf $dir/o.gguf TQ2_0", 1,
-	qr/attn_q.weight': I2_S cannot be read as weights/, 'I2_S, whose scale is not in its rows');
+# so do those of Microsoft's file, whose scale is not in the rows
+my $i2_s = 'tests/golden/data/small-bitnet-I2_S.gguf';
+my %logits;
+for my $type (qw(I2_S F32 BF16)) {
+	my $of = $type eq 'I2_S' ? $i2_s : "$dir/o.gguf";
+	($rc, $out, $err) = sh("$quantize --force --allow-requantize --token-embedding-type F16 $i2_s $of $type") if $of ne $i2_s;
+	unlink "$dir/logits";
+	sh("$b/zen5-run $of --tokens 3,40,99,101,7 --logits $dir/logits -n 0");
+	$logits{-e "$dir/logits" ? do { local (@ARGV, $/) = "$dir/logits"; <> } : ''}++;
+}
+ok(keys %logits == 1 && !exists $logits{''}, 'I2_S becomes floats, whose logits are the same to the bit');
+for my $type (qw(TQ1_0 TQ2_0)) {
+	($rc, $out, $err) = sh("$quantize --force --allow-requantize --json $i2_s $dir/o.gguf $type");
+	my @of = grep { $_->{from} eq 'I2_S' } @{(eval { decode_json($out) } // {})->{tensors} // []};
+	ok($rc == 0 && @of == 7 && !grep({ $_->{to} ne $type || $_->{rmse} != 0 } @of), "and $type without loss") or diag $out, $err;
+}
+unlink "$dir/o.gguf";
+open my $i2, '<:raw', $i2_s or die;
+my $whole = do { local $/; <$i2> };
+sub damaged {
+	my ($at, $with) = @_;
+	my $d = $whole;
+	substr($d, $at, length $with) = $with;
+	open my $f, '>:raw', "$dir/bad.gguf" or die;
+	print $f $d;
+}
+damaged(-32, pack 'f<', 'nan');
+refused("$quantize --allow-requantize $dir/bad.gguf $dir/o.gguf F16", 1, qr/ffn_down.weight': its scale is NaN/, 'I2_S with a scale that is none');
+damaged(-33, "\x03");
+refused("$quantize --allow-requantize $dir/bad.gguf $dir/o.gguf F16", 1, qr/ffn_down.weight': weights that are neither -1, 0 nor 1/,
+	'I2_S with a fourth value');
+refused("$quantize $i2_s $dir/o.gguf TQ2_0", 1, qr/attn_q.weight' is I2_S already/, 'I2_S without --allow-requantize');
 
 # importance
 sub entry { my ($name, @v) = @_; return pack 'l<a*l<l<f<*', length $name, $name, 5, scalar @v, @v }

@@ -383,10 +383,14 @@ static int plan_tensor(struct planner *pl, const struct gguf_tensor *t, struct z
 	if (out->type == t->type)
 		return 0;
 	to = gguf_type_info(out->type);
-	/* I2_S is read only with the scale of its tensor */
-	if (!z5_type_by_ggml(t->type) || from->tail)
+	if (!z5_type_by_ggml(t->type))
 		return z5_fail(pl->err, -EINVAL, "%s: tensor '%s': %s cannot be read as weights", gguf_path(pl->g),
 			       t->name, from->name);
+	/* I2_S in a file has shorter blocks */
+	if (t->ne[0] % z5_type_by_ggml(t->type)->block)
+		return z5_fail(pl->err, -EINVAL, "%s: tensor '%s': rows of %llu; of type %s only multiples of %u can be "
+			       "read", gguf_path(pl->g), t->name, (unsigned long long)t->ne[0], from->name,
+			       z5_type_by_ggml(t->type)->block);
 	if (!z5_type_by_ggml(out->type))
 		return z5_fail(pl->err, -EINVAL, "%s: tensor '%s': there are no kernels for %s in this version",
 			       gguf_path(pl->g), t->name, to->name);

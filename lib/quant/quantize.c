@@ -39,6 +39,7 @@ struct item {
 	const float *importance;		/* of the first of `experts` matrices, or NULL */
 	uint64_t experts, matrix_rows;
 	uint64_t rows, row_from, row_to;	/* number; bytes of one */
+	float scale;				/* of all weights of the input: that of I2_S, or 1 */
 	uint64_t per_chunk;			/* rows, or bytes of a copied tensor */
 	uint64_t first, n;			/* chunks */
 };
@@ -107,6 +108,12 @@ static int load_rows(struct job *job, const struct item *it, uint64_t first, uin
 	if (ret)
 		return ret;
 	to_floats(it->from, b.raw, rows, k, b.group, b.x);
+	for (size_t i = 0; i < rows * k && it->from == &z5_types[Z5_I2_S]; i++) {
+		if (b.x[i] > 1)
+			return z5_fail(err, -EINVAL, "%s: tensor '%s': weights that are neither -1, 0 nor 1",
+				       gguf_path(job->in), it->t->name);
+		b.x[i] *= it->scale;
+	}
 	for (size_t i = 0; i < rows * k; i++)
 		if (!isfinite(b.x[i]))
 			return z5_fail(err, -EINVAL,
@@ -336,9 +343,21 @@ static uint64_t divide_up(uint64_t a, uint64_t b)
 	return a / b + (a % b != 0);
 }
 
+/* The scale of I2_S stands behind all rows. */
+static int find_scale(struct job *job, struct item *it, uint64_t rows_bytes)
+{
+	int ret = gguf_pread(job->in, it->t, &it->scale, rows_bytes, sizeof(it->scale), job->err);
+
+	if (ret || isfinite(it->scale))
+		return ret;
+	return z5_fail(job->err, -EINVAL, "%s: tensor '%s': its scale is %s", gguf_path(job->in), it->t->name,
+		       isnan(it->scale) ? "NaN" : "infinite");
+}
+
 static int prepare_item(struct job *job, size_t i)
 {
 	const struct gguf_tensor *t = gguf_tensor(job->in, i);
+	const uint32_t tail = gguf_type_info(t->type)->tail;
 	struct item *it = &job->item[i];
 	uint32_t type = job->plan.t[i].type;
 	int ret = 0;
@@ -357,10 +376,13 @@ static int prepare_item(struct job *job, size_t i)
 		it->quant = z5_quant_type(type)->row;
 		it->row_from = t->ne[0] / it->from->block * it->from->bytes;
 		it->row_to = t->ne[0] / it->to->block * it->to->bytes;
-		it->rows = t->size / it->row_from;
+		it->rows = (t->size - tail) / it->row_from;
+		it->scale = 1;
 		it->per_chunk = t->ne[0] < CHUNK ? CHUNK / t->ne[0] : 1;
 		it->n = divide_up(it->rows, it->per_chunk);
-		if (job->im)
+		if (tail)
+			ret = find_scale(job, it, t->size - tail);
+		if (!ret && job->im)
 			ret = find_importance(job, it);
 	}
 	it->first = job->n_chunks;
