@@ -277,7 +277,10 @@ struct zen5rt_model_info {
 	const char *resident;	/* name under which the weights stay in memory, "" if they do not */
 	bool attached;		/* they were there already: only the header of the file was read */
 	const char *not_resident; /* why they do not stay though that was asked for, one line; "" */
-	/* What a recurrent model keeps of a sequence; a token reads and writes all of it. 0: it has a KV cache. */
+	/*
+	 * What a recurrent model keeps of a sequence; a token reads and writes all of it. 0: it has only a KV cache. A
+	 * hybrid, some of whose layers attend, has both.
+	 */
 	uint64_t state_bytes;
 };
 ZEN5RT_API void zen5rt_model_info(const struct zen5rt_model *model,
@@ -318,7 +321,10 @@ struct zen5rt_model_plan {
 	char unsupported[128];	/* and those types: "Q2_K, TQ1_0" */
 	uint32_t n_parts;	/* files that it is in; all sizes are of all of them */
 	char refused[512];	/* one line why this version would not run it, "" if nothing is known */
-	/* A recurrent model's state and the copies that a session goes back to, for any number of positions; else 0. */
+	/*
+	 * The state of a recurrent model or hybrid and the copies that a session goes back to, for any number of
+	 * positions; else 0.
+	 */
 	uint64_t state_bytes;
 };
 /* n_ctx 0: the session's default. Errors as zen5rt_model_load() gives them for a malformed file. */
@@ -340,7 +346,7 @@ ZEN5RT_API int zen5rt_model_read_bandwidth(struct zen5rt_model *model, double *b
 /* ---- memory regions ---- */
 
 struct zen5rt_region_info {
-	const char *use;	/* "weights", "KV cache", of a recurrent model "state", "scratch" */
+	const char *use;	/* "weights", "KV cache", "state", "scratch" */
 	const char *backend;	/* "zen5mem", "hugetlb-1g", "hugetlb-2m", "thp", "plain" */
 	uint64_t asked;		/* bytes needed */
 	uint64_t size;		/* bytes reserved, whole pages */
@@ -353,7 +359,10 @@ struct zen5rt_region_info {
 	const char *why;	/* "" or what was refused before, and why */
 	const char *pages;	/* "1 x 1 GiB + 154 x 2 MiB" for zen5mem, "" for the others */
 };
-/* Regions of a model (its weights) and of a session; -EINVAL past the last one. */
+/*
+ * Regions of a model (its weights) and of a session (KV cache, or state where there is none; scratch; state where there
+ * are both); -EINVAL past the last one.
+ */
 ZEN5RT_API int zen5rt_model_region(const struct zen5rt_model *model, unsigned int i,
 				   struct zen5rt_region_info *info);
 ZEN5RT_API int zen5rt_session_region(const struct zen5rt_session *session,
@@ -423,8 +432,8 @@ ZEN5RT_API const char *zen5rt_kv_type(unsigned int i);
 struct zen5rt_session_params {
 	size_t size;
 	/*
-	 * positions; 0: the model's training context, at most 4096. A recurrent model needs no memory for them: its
-	 * training context.
+	 * positions; 0: the model's training context, at most 4096. A recurrent model without attention needs no memory
+	 * for them: its training context.
 	 */
 	uint32_t n_ctx;
 	uint32_t n_ubatch;	/* tokens a prefill chunk; 0: 512 */
@@ -432,7 +441,7 @@ struct zen5rt_session_params {
 	 * How keys and values are kept: "f32", "f16" or "bf16" (half as large, rounded to nearest even, what is larger than
 	 * the type's largest number becomes that), "q8_0" (8 bits and a float for each 32 of a head: 28 % of f32). NULL:
 	 * "f32". Each gives one answer, the same bits on every machine; they differ from each other. -EINVAL for any of
-	 * them if the model is recurrent.
+	 * them if no layer of the model attends.
 	 */
 	const char *kv_type;
 };
@@ -446,7 +455,7 @@ ZEN5RT_API int zen5rt_session_new(struct zen5rt_model *model,
 ZEN5RT_API void zen5rt_session_free(struct zen5rt_session *session);
 
 ZEN5RT_API uint32_t zen5rt_session_n_ctx(const struct zen5rt_session *session);
-/* One of zen5rt_kv_type(); "" if the model is recurrent and has no such cache. */
+/* One of zen5rt_kv_type(); "" if no layer of the model attends and there is no such cache. */
 ZEN5RT_API const char *zen5rt_session_kv_type(const struct zen5rt_session *session);
 /* Number of positions filled. */
 ZEN5RT_API uint32_t zen5rt_session_pos(const struct zen5rt_session *session);
@@ -470,13 +479,13 @@ ZEN5RT_API int zen5rt_eval_all(struct zen5rt_session *session, const int32_t *to
 ZEN5RT_API const float *zen5rt_logits(const struct zen5rt_session *session);
 
 /*
- * Forgets all positions from pos on. -EINVAL if pos is past the end; -ENOTSUP, and nothing is changed, if the model is
- * recurrent and cannot go back there: a token changes the whole of its state, so that there are only copies to go back
+ * Forgets all positions from pos on. -EINVAL if pos is past the end; -ENOTSUP, and nothing is changed, if the model has
+ * a state and cannot go back there: a token changes the whole of its state, so that there are only copies to go back
  * to. These are of the two latest positions at which an evaluation of more than one token began or ended; going back
  * to the empty sequence is always possible.
  */
 ZEN5RT_API int zen5rt_session_rewind(struct zen5rt_session *session, uint32_t pos);
-/* The last position that is not after pos and can be gone back to: pos itself, unless the model is recurrent. */
+/* The last position that is not after pos and can be gone back to: pos itself, unless the model has a state. */
 ZEN5RT_API uint32_t zen5rt_session_can_rewind(const struct zen5rt_session *session, uint32_t pos);
 
 /*
@@ -494,7 +503,7 @@ ZEN5RT_API int zen5rt_session_save(const struct zen5rt_session *session, const c
 				   struct zen5rt_error *err);
 /*
  * Puts the session where the one of the file was, and the tokens into tokens, which has room for all of the context;
- * zen5rt_session_pos() says how many they are. A recurrent model's can be rewound only to its beginning then.
+ * zen5rt_session_pos() says how many they are. That of a model with a state can be rewound only to its beginning then.
  * errno of open(2); -EINVAL for a file that is malformed, damaged, or of another model or type of KV cache, -ENOSPC if
  * the context is too small. Where reading fails half way, the session is empty.
  */

@@ -114,7 +114,7 @@ bad("template-$_->[0]", with_new($llama, ['tokenizer.chat_template', word($_->[1
 my %lies = (u => [0, 1, 3, 255, 65536, 0x7fffffff, 0x80000000, 0xffffffff], f => ['nan', 'inf', '-inf', -1, 0, 1e-45, 3e38]);
 for my $name (qw(llama-Q4_0 llama-yarn mixtral-Q8_0 qwen2moe-F16 qwen3moe-BF16 deepseek2-Q4_0 deepseek2-v3 phi3-long
 	gemma2
-		 gemma3 granite starcoder2 mamba mamba2 rwkv6 rwkv7)) {
+		 gemma3 granite starcoder2 mamba mamba2 rwkv6 rwkv7 granitehybrid-moe)) {
 	my $bytes = slurp($name);
 	my $at = 24;
 
@@ -133,6 +133,17 @@ for my $name (qw(llama-Q4_0 llama-yarn mixtral-Q8_0 qwen2moe-F16 qwen3moe-BF16 d
 		bad("$name-$key-string", with_key($bytes, $key, 8, ''), 'reject', "$key is a string");
 	}
 }
+
+# Which layers attend: numbers of an array, one a layer.
+my $hybrid = slurp('granitehybrid');
+my $heads = 'granitehybrid.attention.head_count_kv';
+my $layers = pack('L<Q<', 5, 3);
+bad('hybrid-whole', $hybrid, 'accept', 'an undamaged hybrid');
+bad("hybrid-heads-" . join('_', @$_), with_key($hybrid, $heads, undef, $layers . pack('l<*', @$_)), 'reject',
+    "heads of layers: @$_")
+	for [0, 0, 0], [0, -1, 0], [0, 2, 0], [0, 3, 0], [1, 2, 0], [1, 0, 1], [0, 4097, 0], [0, 1 << 30, 0], [1, 1, 1];
+bad("hybrid-count-$_", with_key($hybrid, $heads, undef, pack('L<Q<', 5, $_)), 'reject', "heads of $_ layers") for 0, 1, 2, 4, ~0;
+bad("hybrid-elements-$_", with_key($hybrid, $heads, undef, pack('L<', $_)), 'reject', "heads are of type $_") for 0, 6, 7, 8, 9, 10;
 
 # I2_S has bytes behind its weights that no other type has, and blocks that kernels have not.
 my $bitnet = slurp('bitnet-I2_S');

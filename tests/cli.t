@@ -94,8 +94,17 @@ ok($j->{state}{bytes} > 1000 && !exists $j->{kv_cache}, 'as does JSON');
 is_deeply([map { $_->{use} } @{$j->{explain}{regions}}], ['weights', 'state', 'scratch'], 'regions');
 fails("$run $mamba --tokens 1 --kv-type f16", 1, qr/kv_type f16: architecture mamba2 has no KV cache/, 'no type of what is not there');
 
+# a hybrid has both
+my $hybrid = 'tests/golden/data/small-granitehybrid.gguf';
+($rc, $out, $err) = sh("$run $hybrid --tokens 1,5,9 --temp 0 -n 8 --explain --ignore-eos --kv-type f16");
+like($err, qr/\n  KV cache .*\n  state .*\nstate: +[\d.]+ KiB for any number.*\nKV cache: +f16, [\d.]+ \w+ a position\n.*\na token: .* of KV cache, and state read and written\n/s,
+     '--explain tells of a hybrid');
+$j = decode_json((sh("$run $hybrid --tokens 1,5,9 --temp 0 -n 8 --json --explain"))[1]);
+ok($j->{state}{bytes} > 1000 && $j->{kv_cache}{bytes} > 1000, 'as does JSON');
+is_deeply([map { $_->{use} } @{$j->{explain}{regions}}], ['weights', 'KV cache', 'scratch', 'state'], 'regions');
+
 # what evaluating a prompt gave, in a file: used where the prompt begins alike, and the text is the same as without
-for my $m ($model, $mamba, 'tests/golden/data/small-rwkv7.gguf') {
+for my $m ($model, $mamba, $hybrid, 'tests/golden/data/small-rwkv7.gguf') {
 	my $cached = "$run $m --temp 0 -n 12 --json --ignore-eos --prompt-cache $dir/cache";
 	my %prompt = (
 		first => join(',', 1, map { 3 + $_ * 7 % 200 } 1 .. 40),

@@ -7,7 +7,12 @@
 
 #include "common.h"
 
-/* Bytes of KV cache that a token at the run's middle position reads; or those of state that it reads and writes. */
+static bool has_kv(const struct run *r)
+{
+	return *zen5rt_session_kv_type(r->session);
+}
+
+/* Bytes of KV cache that a token at the run's middle position reads, and those of state that it reads and writes. */
 static double kv_bytes(const struct run *r)
 {
 	struct zen5rt_region_info kv;
@@ -15,11 +20,9 @@ static double kv_bytes(const struct run *r)
 	double middle = (double)r->n_prompt + (double)r->n_eval / 2;
 
 	zen5rt_model_info(r->model, &m);
-	if (m.state_bytes)
+	if (!has_kv(r) || zen5rt_session_region(r->session, 0, &kv))
 		return 2 * (double)m.state_bytes;
-	if (zen5rt_session_region(r->session, 0, &kv))
-		return 0;
-	return (double)kv.asked * middle / (double)zen5rt_session_n_ctx(r->session);
+	return 2 * (double)m.state_bytes + (double)kv.asked * middle / (double)zen5rt_session_n_ctx(r->session);
 }
 
 static double decode_rate(const struct run *r)
@@ -87,7 +90,7 @@ static void explain_cache(const struct run *r)
 	if (m.state_bytes)
 		fprintf(stderr, "state:      %s for any number of positions, and copies of two to go back to\n",
 			human_bytes(bytes, sizeof(bytes), (double)m.state_bytes));
-	else if (!zen5rt_session_region(r->session, 0, &kv))
+	if (has_kv(r) && !zen5rt_session_region(r->session, 0, &kv))
 		fprintf(stderr, "KV cache:   %s, %s a position\n", zen5rt_session_kv_type(r->session),
 			human_bytes(bytes, sizeof(bytes), (double)kv.asked / zen5rt_session_n_ctx(r->session)));
 }
@@ -177,7 +180,7 @@ void explain(const struct run *r)
 	bytes = (double)m.decode_bytes + kv_bytes(r);
 	fprintf(stderr, "a token:    streams %s of weights and %s of %s\n",
 		human_bytes(a, sizeof(a), (double)m.decode_bytes), human_bytes(b, sizeof(b), kv_bytes(r)),
-		m.state_bytes ? "state, read and written" : "KV cache");
+		!m.state_bytes ? "KV cache" : has_kv(r) ? "KV cache, and state read and written" : "state, read and written");
 	if (r->have_bandwidth)
 		fprintf(stderr, "bandwidth:  %.2f GB/s, measured now by reading memory with these threads\n",
 			r->bandwidth / 1e9);
@@ -309,7 +312,7 @@ void print_json(const struct run *r, const char *text, size_t len, bool with_exp
 	json_object_set_new(o, "decode_s", json_real(r->decode_s));
 	if (m.state_bytes)
 		json_object_set_new(o, "state", json_pack("{s:I}", "bytes", (json_int_t)m.state_bytes));
-	else
+	if (has_kv(r))
 		json_object_set_new(o, "kv_cache", json_cache(r));
 	json_object_set_new(o, "throttle", json_throttle(r));
 	if (with_explain)

@@ -390,11 +390,9 @@ static double token_bytes(const struct setting *s, size_t i)
 	const double middle = (double)t->depth + (double)t->pp + (double)t->tg / 2;
 
 	zen5rt_model_info(s->m, &info);
-	if (info.state_bytes)
+	if (!*zen5rt_session_kv_type(s->session[i]) || zen5rt_session_region(s->session[i], 0, &kv))
 		return (double)info.decode_bytes + 2 * (double)info.state_bytes;
-	if (zen5rt_session_region(s->session[i], 0, &kv))
-		return (double)info.decode_bytes;
-	return (double)info.decode_bytes +
+	return (double)info.decode_bytes + 2 * (double)info.state_bytes +
 	       (double)kv.asked * middle / (double)zen5rt_session_n_ctx(s->session[i]);
 }
 

@@ -65,8 +65,9 @@ void z5_pass_store(const struct z5_pass *p, unsigned int layer, uint32_t head, u
 		   const float *value)
 {
 	const struct z5_kv *kv = &p->s->kv;
+	const uint32_t at = p->m->layers[layer].cached;
 
-	z5_kv_store(kv->type, z5_kv_k(kv, layer, head), z5_kv_v(kv, layer, head), p->step->pos + t, key, p->h->hd_k,
+	z5_kv_store(kv->type, z5_kv_k(kv, at, head), z5_kv_v(kv, at, head), p->step->pos + t, key, p->h->hd_k,
 		    value, p->h->hd_v, kv->hd_v, p->k->quant[Z5_ACT_Q8_32]);
 }
 
@@ -131,7 +132,7 @@ void z5_attention(const struct z5_pass *p, unsigned int layer)
 
 	if (budget > 0)
 		z5_budget_wait(&p->own->budget, budget,
-			       (uint64_t)((double)p->s->kv.region.asked / h->n_layer / p->s->n_ctx / p->t->n *
+			       (uint64_t)((double)p->s->kv.region.asked / h->n_cached / p->s->n_ctx / p->t->n *
 					  (p->step->pos + p->n)));
 	/*
 	 * A unit is a KV head, some tokens and some of the query heads that share it: together they are as many queries
@@ -147,7 +148,8 @@ void z5_attention(const struct z5_pass *p, unsigned int layer)
 		const uint32_t h0 = kv * rep + (uint64_t)rep * part / parts;
 		const uint32_t h1 = kv * rep + (uint64_t)rep * (part + 1) / parts;
 		struct z5_attn a = {
-			.type = p->s->kv.type, .k = z5_kv_k(&p->s->kv, layer, kv), .v = z5_kv_v(&p->s->kv, layer, kv),
+			.type = p->s->kv.type, .k = z5_kv_k(&p->s->kv, l->cached, kv),
+			.v = z5_kv_v(&p->s->kv, l->cached, kv),
 			.hd_k = h->hd_k, .hd_v = hd_v, .scale = h->attn_scale, .softcap = h->attn_softcap,
 			.q = p->own->q, .out = p->own->out, .n_kv = p->own->n_kv,
 			.from = l->window ? p->own->from : NULL, .sinks = l->sinks ? p->own->sinks : NULL,

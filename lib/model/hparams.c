@@ -70,6 +70,81 @@ static int read_window(const struct keys *k, const struct z5_arch *arch, struct 
 	return key_u32(k, "attention.sliding_window_pattern", 1, 1024, h->window_period, &h->window_period);
 }
 
+/* One number for all layers, or one for each: 0, or the same wherever it is not 0. Layers that have it get the bit. */
+static int read_layers(const struct keys *k, const char *suffix, uint32_t hi, struct z5_hparams *h, uint8_t bit,
+		       uint32_t *out)
+{
+	struct gguf_array a = { 0 };
+	char name[128];
+	int ret;
+
+	*out = 0;
+	if (gguf_kind(k->g, key_name(name, sizeof(name), k, suffix)) != GGUF_ARRAY) {
+		ret = key_u32(k, suffix, 1, hi, 0, out);
+		for (uint32_t i = 0; i < h->n_layer; i++)
+			h->does[i] |= bit;
+		return ret;
+	}
+	ret = gguf_get_array(k->g, name, GGUF_I32, &a, k->err);
+	if (ret < 0)
+		return ret;
+	if (a.n != h->n_layer)
+		return z5_fail(k->err, -EINVAL, "%s: %s has %zu numbers for %u layers", gguf_path(k->g), name, a.n,
+			       h->n_layer);
+	for (uint32_t i = 0; i < h->n_layer; i++) {
+		const int32_t v = gguf_array_i32(&a, i);
+
+		if (!v)
+			continue;
+		if (v < 0 || (uint32_t)v > hi || (*out && (uint32_t)v != *out))
+			return z5_fail(k->err, -EINVAL, "%s: %s is %d in layer %u, expected 0 or, in all others the same, 1 to %u",
+				       gguf_path(k->g), name, v, i, hi);
+		*out = (uint32_t)v;
+		h->does[i] |= bit;
+	}
+	return *out ? 0 : z5_fail(k->err, -EINVAL, "%s: %s is 0 in all layers", gguf_path(k->g), name);
+}
+
+/* What each layer does, of an architecture that attends. */
+static int read_kinds(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
+{
+	int ret = 0;
+
+	switch (arch->hybrid) {
+	case Z5_HYBRID_NONE:
+		memset(h->does, Z5_ATTENDS, h->n_layer);
+		ret = key_u32(k, "attention.head_count_kv", 1, 4096, h->n_head, &h->n_head_kv);
+		break;
+	case Z5_HYBRID_EITHER:
+		ret = read_layers(k, "attention.head_count_kv", 4096, h, Z5_ATTENDS, &h->n_head_kv);
+		break;
+	}
+	if (!ret)
+		ret = key_u32(k, "feed_forward_length", 1, 1u << 22, 0, &h->n_ff);
+	if (ret)
+		return ret;
+	for (uint32_t i = 0; i < h->n_layer; i++) {
+		h->does[i] |= Z5_FEEDS;
+		if (!(h->does[i] & Z5_ATTENDS))
+			h->does[i] |= Z5_RECURS;
+		h->n_cached += (h->does[i] & Z5_ATTENDS) != 0;
+	}
+	return arch->ssm ? arch->ssm(k, h) : 0;
+}
+
+/* Whether anything turns: some say so in a key that once told of something else. */
+static int read_rope(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
+{
+	bool turns = true;
+	int ret = 0;
+
+	if (arch->rope_switch)
+		ret = key_bool(k, "rope.scaling.finetuned", true, &turns);
+	if (ret || !turns)
+		return ret;
+	return z5_rope_read(k, arch, h->hd_k, h->n_ctx, &h->rope);
+}
+
 int z5_hparams_read(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
 		    struct zen5rt_error *err)
 {
@@ -82,10 +157,9 @@ int z5_hparams_read(const struct gguf *g, const struct z5_arch *arch, struct z5_
 		return arch->hparams(g, arch, h, err);
 	if ((ret = key_u32(&k, "context_length", 1, 1u << 30, 0, &h->n_ctx)) ||
 	    (ret = key_u32(&k, "embedding_length", 1, 1u << 20, 0, &h->n_embd)) ||
-	    (ret = key_u32(&k, "block_count", 1, 1024, 0, &h->n_layer)) ||
-	    (ret = key_u32(&k, "feed_forward_length", 1, 1u << 22, 0, &h->n_ff)) ||
+	    (ret = key_u32(&k, "block_count", 1, Z5_MAX_LAYERS, 0, &h->n_layer)) ||
 	    (ret = key_u32(&k, "attention.head_count", 1, 4096, 0, &h->n_head)) ||
-	    (ret = key_u32(&k, "attention.head_count_kv", 1, 4096, h->n_head, &h->n_head_kv)) ||
+	    (ret = read_kinds(&k, arch, h)) ||
 	    (ret = key_f32(&k, arch->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
 			   0.0f, 1.0f, NAN, &h->eps)))
 		return ret;
@@ -101,5 +175,5 @@ int z5_hparams_read(const struct gguf *g, const struct z5_arch *arch, struct z5_
 	if ((ret = read_scales(&k, arch, h)) ||
 	    (ret = read_window(&k, arch, h)))
 		return ret;
-	return z5_rope_read(&k, arch, h->hd_k, h->n_ctx, &h->rope);
+	return read_rope(&k, arch, h);
 }

@@ -50,10 +50,21 @@ struct z5_wkv_hparams {
 enum { Z5_SSM_CONV, Z5_SSM_STATE };
 enum { Z5_WKV_TIME, Z5_WKV_CHANNEL, Z5_WKV_STATE };
 
+#define Z5_MAX_LAYERS 1024
+
+/* What a layer does, as bits. */
+enum {
+	Z5_ATTENDS = 1,		/* to keys and values in the cache */
+	Z5_RECURS = 2,		/* keeps a state */
+	Z5_FEEDS = 4,		/* has a feed-forward */
+};
+
 struct z5_hparams {
 	uint32_t n_ctx, n_embd, n_layer, n_head, n_head_kv, n_ff;
 	uint32_t n_vocab;		/* from the vocabulary */
 	uint32_t hd_k, hd_v;		/* width of a head's key and value */
+	uint8_t does[Z5_MAX_LAYERS];	/* of each layer; recurrent architectures have all in one */
+	uint32_t n_cached, n_kept;	/* layers with keys and values, and with a state */
 	float eps;			/* of norms */
 	struct z5_rope rope;
 	uint32_t window;		/* positions that local layers see, 0: all */
@@ -65,7 +76,7 @@ struct z5_hparams {
 	struct z5_mla_hparams mla;
 	struct z5_ssm_hparams ssm;
 	struct z5_wkv_hparams wkv;
-	/* floats that a layer of a recurrent model keeps between tokens, part by part */
+	/* floats that a layer with a state keeps between tokens, part by part */
 	size_t keeps[Z5_STATE_PARTS];
 };
 
@@ -73,6 +84,12 @@ struct z5_hparams {
 static inline bool z5_layer_local(const struct z5_hparams *h, uint32_t i)
 {
 	return h->window_period && (i + 1) % h->window_period;
+}
+
+/* Positions of a session that was not told how many: memory only grows with them where there are keys and values. */
+static inline uint32_t z5_default_ctx(const struct z5_hparams *h)
+{
+	return h->n_ctx > 4096 && h->n_cached ? 4096 : h->n_ctx;
 }
 
 /* Everything but n_vocab. -EINVAL with a line that names the key. */

@@ -16,8 +16,9 @@ static int read_common(const struct keys *k, const struct z5_arch *arch, struct 
 	h->embd_scale = h->residual_scale = h->logit_scale = 1;
 	if ((ret = key_u32(k, "context_length", 1, 1u << 30, 0, &h->n_ctx)) ||
 	    (ret = key_u32(k, "embedding_length", 1, 1u << 20, 0, &h->n_embd)) ||
-	    (ret = key_u32(k, "block_count", 1, 1024, 0, &h->n_layer)))
+	    (ret = key_u32(k, "block_count", 1, Z5_MAX_LAYERS, 0, &h->n_layer)))
 		return ret;
+	memset(h->does, Z5_RECURS, h->n_layer);
 	return key_f32(k, arch->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
 		       0.0f, 1.0f, NAN, &h->eps);
 }
@@ -41,6 +42,17 @@ static int read_ssm(const struct keys *k, struct z5_hparams *h)
 	return multiple(k, "ssm.inner_size", s->inner, 16);
 }
 
+/* What a block of Mamba keeps, in the layers that have one. */
+static void keep_ssm(struct z5_hparams *h)
+{
+	const struct z5_ssm_hparams *s = &h->ssm;
+
+	h->keeps[Z5_SSM_CONV] = (size_t)(s->conv - 1) * s->width;
+	h->keeps[Z5_SSM_STATE] = (size_t)s->state * s->inner;
+	for (uint32_t i = 0; i < h->n_layer; i++)
+		h->n_kept += (h->does[i] & Z5_RECURS) != 0;
+}
+
 int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
 {
 	const struct keys k = { g, arch->name, err };
@@ -57,32 +69,36 @@ int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5
 		return z5_fail(err, -EINVAL, "%s: mamba.ssm.dt_b_c_rms: norms between the products (FalconMamba) are not supported",
 			       gguf_path(g));
 	s->width = s->inner;
-	h->keeps[Z5_SSM_CONV] = (size_t)(s->conv - 1) * s->width;
-	h->keeps[Z5_SSM_STATE] = (size_t)s->state * s->inner;
+	keep_ssm(h);
+	return 0;
+}
+
+int z5_hparams_ssm2(const struct keys *k, struct z5_hparams *h)
+{
+	struct z5_ssm_hparams *s = &h->ssm;
+	int ret;
+
+	if ((ret = read_ssm(k, h)) ||
+	    (ret = multiple(k, "ssm.state_size", s->state, 16)) ||
+	    (ret = key_u32(k, "ssm.group_count", 1, 1024, 1, &s->groups)))
+		return ret;
+	if (s->inner % s->rank || s->inner / s->rank % 16)
+		return z5_fail(k->err, -EINVAL, "%s: %s.ssm.inner_size %u in %u heads (time_step_rank): heads are multiples of 16",
+			       gguf_path(k->g), k->arch, s->inner, s->rank);
+	if (s->rank % s->groups)
+		return z5_fail(k->err, -EINVAL, "%s: %s.ssm.group_count %u does not divide the %u heads (time_step_rank)",
+			       gguf_path(k->g), k->arch, s->groups, s->rank);
+	s->width = s->inner + 2 * s->groups * s->state;
+	keep_ssm(h);
 	return 0;
 }
 
 int z5_hparams_mamba2(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
 {
 	const struct keys k = { g, arch->name, err };
-	struct z5_ssm_hparams *s = &h->ssm;
-	int ret;
+	int ret = read_common(&k, arch, h);
 
-	if ((ret = read_common(&k, arch, h)) ||
-	    (ret = read_ssm(&k, h)) ||
-	    (ret = multiple(&k, "ssm.state_size", s->state, 16)) ||
-	    (ret = key_u32(&k, "ssm.group_count", 1, 1024, 1, &s->groups)))
-		return ret;
-	if (s->inner % s->rank || s->inner / s->rank % 16)
-		return z5_fail(err, -EINVAL, "%s: %s.ssm.inner_size %u in %u heads (time_step_rank): heads are multiples of 16",
-			       gguf_path(g), arch->name, s->inner, s->rank);
-	if (s->rank % s->groups)
-		return z5_fail(err, -EINVAL, "%s: %s.ssm.group_count %u does not divide the %u heads (time_step_rank)",
-			       gguf_path(g), arch->name, s->groups, s->rank);
-	s->width = s->inner + 2 * s->groups * s->state;
-	h->keeps[Z5_SSM_CONV] = (size_t)(s->conv - 1) * s->width;
-	h->keeps[Z5_SSM_STATE] = (size_t)s->state * s->inner;
-	return 0;
+	return ret ? ret : z5_hparams_ssm2(&k, h);
 }
 
 static int read_wkv(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
@@ -99,6 +115,7 @@ static int read_wkv(const struct keys *k, const struct z5_arch *arch, struct z5_
 	w->heads = h->n_embd / w->size;
 	h->keeps[Z5_WKV_TIME] = h->keeps[Z5_WKV_CHANNEL] = h->n_embd;
 	h->keeps[Z5_WKV_STATE] = w->heads * z5_wkv_floats(w->size);
+	h->n_kept = h->n_layer;
 	return 0;
 }
 

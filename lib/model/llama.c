@@ -5,8 +5,10 @@
  * qwen3 (2505.09388), gemma (2403.08295), gemma 2 (2408.00118), gemma 3 (2503.19786), phi 3 (2404.14219), olmo 2
  * (2501.00656), granite (2407.13739), stablelm 2 (2402.17834), starcoder 2 (2402.19173), command-r (Cohere's model
  * card and published code), BitNet b1.58 (2402.17764, 2504.12285); with experts in moe.c and latent attention in mla.c:
- * mixtral, qwen 2 and 3 MoE, deepseek 2. What sets them apart is in the table at the end.
+ * mixtral, qwen 2 and 3 MoE, deepseek 2; with blocks of Mamba, of mamba.c, in some layers: granite 4 (IBM's model card
+ * and published code). What sets them apart is in the table at the end.
  */
+#include "mamba.h"
 #include "mla.h"
 #include "moe.h"
 
@@ -81,7 +83,9 @@ static int bind_ffn(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i
 	struct z5_layer *l = &m->layers[i];
 	int ret;
 
-	if (h->moe.n && i >= h->moe.first)
+	/* layers of a hybrid may have experts or not */
+	if (h->moe.n && i >= h->moe.first &&
+	    (!m->arch->hybrid || z5_bind_has(ld, "blk.%u.ffn_gate_inp.weight", i)))
 		return z5_moe_bind(m, ld, i);
 	if (m->arch->fused)
 		ret = z5_bind_rows(ld, &l->gate, "ffn_gate", 0, n, 2 * n, h->n_embd, up, i);
@@ -137,6 +141,11 @@ static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int
 			      arch->sinks ? "blk.%u.post_attention_norm.weight" : "blk.%u.ffn_norm.weight",
 			      "blk.%u.ffn_norm.bias", i))))
 		return ret;
+	if (h->does[i] & Z5_RECURS) {
+		ret = z5_ssm_bind(m, ld, i);
+		if (ret || !(h->does[i] & Z5_ATTENDS))
+			return ret ? ret : bind_ffn(m, ld, i);
+	}
 	if (arch->sinks && (ret = z5_bind_vector(ld, &l->sinks, h->n_head, false, "blk.%u.attn_sinks.weight", i)))
 		return ret;
 	if (arch->post_norm &&
@@ -290,10 +299,14 @@ static void ffn_down(const struct z5_pass *p, const struct z5_layer *l)
 static void layer(const struct z5_pass *p, unsigned int i)
 {
 	const struct z5_layer *l = &p->m->layers[i];
+	const bool attends = p->h->does[i] & Z5_ATTENDS;
 	/* the feed-forward reads what attention reads, and is done with it before the acts are used again */
 	const bool parallel = p->m->arch->parallel && !l->ffn_norm.w;
 
-	if (p->m->arch->mla) {
+	if (!attends) {
+		z5_prepare_norm(p, &l->attn_norm, z5_ssm_forms(&l->ssm));
+		z5_ssm_block(p, i);
+	} else if (p->m->arch->mla) {
 		z5_prepare_norm(p, &l->attn_norm, z5_mla_forms(&l->mla));
 		z5_mla_heads(p, i);
 		z5_attention(p, i);
@@ -311,8 +324,9 @@ static void layer(const struct z5_pass *p, unsigned int i)
 		z5_attention(p, i);
 		prepare_sub(p, &p->s->att, l->attn_sub_norm, &l->o);
 	}
-	z5_product_buf(p, &l->o, &p->s->y);
-	residual(p, &l->o, l->o_bias, l->attn_post_norm);
+	if (attends)
+		z5_product_buf(p, &l->o, &p->s->y);
+	residual(p, attends ? &l->o : &l->ssm.out, l->o_bias, l->attn_post_norm);
 	z5_barrier(p->t);
 	if (l->moe.router.ops) {
 		z5_prepare_norm(p, &l->ffn_norm, z5_moe_forms(&l->moe));
@@ -334,6 +348,7 @@ static void llama_forward(const struct z5_thread *t, void *arg)
 }
 
 #define LLAMA .bind = llama_bind, .forward = llama_forward
+#define HYBRID LLAMA, .layout = z5_ssm_layout
 
 static const struct z5_moe_kind mixtral = { .gating = Z5_GATING_SOFTMAX, .norm = true };
 static const struct z5_moe_kind qwen2moe = {
@@ -347,6 +362,7 @@ static const struct z5_moe_kind gptoss = {
 };
 static const struct z5_moe_kind olmoe = { .required = true, .gating = Z5_GATING_SOFTMAX };
 static const struct z5_moe_kind granitemoe = { .required = true, .gating = Z5_GATING_SOFTMAX, .norm = true };
+static const struct z5_moe_kind granitehybrid = { .gating = Z5_GATING_SOFTMAX, .norm = true };
 static const struct z5_moe_kind deepseek = { .gating = Z5_GATING_SOFTMAX };
 
 const struct z5_arch z5_llama_archs[] = {
@@ -372,6 +388,8 @@ const struct z5_arch z5_llama_archs[] = {
 	{ .name = "olmo2", LLAMA, .neox = true, .no_pre_norm = true, .post_norm = true, .qk_norm = Z5_QK_WIDE,
 	  .window_period = 4, .local_unstretched = true },
 	{ .name = "granite", LLAMA, .logit_divisor = true },
+	{ .name = "granitehybrid", HYBRID, .ssm = z5_hparams_ssm2, .hybrid = Z5_HYBRID_EITHER, .moe = &granitehybrid,
+	  .logit_divisor = true, .rope_switch = true },
 	{ .name = "stablelm", LLAMA, .neox = true, .layer_norm = true, .norm_bias = true, .parallel = true,
 	  .qk_norm = Z5_QK_OPTIONAL },
 	{ .name = "starcoder2", LLAMA, .neox = true, .layer_norm = true, .norm_bias = true, .qkv_bias = true,

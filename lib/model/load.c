@@ -478,6 +478,19 @@ static uint64_t load_decode_bytes(const struct zen5rt_model *m)
 	return bytes;
 }
 
+/* Where in the cache and in the state each layer is. */
+static void load_places(struct zen5rt_model *m)
+{
+	uint32_t cached = 0, kept = 0;
+
+	for (uint32_t i = 0; i < m->h.n_layer; i++) {
+		m->layers[i].cached = cached;
+		m->layers[i].kept = kept;
+		cached += (m->h.does[i] & Z5_ATTENDS) != 0;
+		kept += (m->h.does[i] & Z5_RECURS) != 0;
+	}
+}
+
 /* Everything that the header can say: the model's numbers, and where each tensor will lie. */
 static int load_bind(struct zen5rt_model *m, struct z5_loader *ld)
 {
@@ -495,6 +508,7 @@ static int load_bind(struct zen5rt_model *m, struct z5_loader *ld)
 	ld->used = calloc(gguf_n_tensors(ld->g) + 1, sizeof(*ld->used));
 	if (!m->layers || !ld->used)
 		return z5_fail(ld->err, -ENOMEM, "out of memory");
+	load_places(m);
 	ret = m->arch->bind(m, ld);
 	return ret ? ret : loader_unused(ld);
 }
@@ -632,7 +646,7 @@ static uint64_t load_state_bytes(const struct zen5rt_model *m)
 	struct z5_state s;
 	size_t bytes;
 
-	return z5_recurrent(m->arch) && !z5_state_shape(&s, m->h.keeps, m->h.n_layer, &bytes, NULL) ? s.bytes : 0;
+	return z5_keeps_state(&m->h) && !z5_state_shape(&s, m->h.keeps, m->h.n_kept, &bytes, NULL) ? s.bytes : 0;
 }
 
 void zen5rt_model_info(const struct zen5rt_model *m, struct zen5rt_model_info *info)

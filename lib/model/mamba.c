@@ -4,8 +4,9 @@
  * short convolution. Products take all tokens of a chunk at once; what runs from token to token is divided among
  * threads by channels, or heads, each of which one thread follows through all tokens in order.
  */
+#include "mamba.h"
+
 #include "layout.h"
-#include "pass.h"
 
 /* ---- binding ---- */
 
@@ -18,20 +19,6 @@ static int bind_ends(struct zen5rt_model *m, struct z5_loader *ld)
 	    (ret = z5_bind_matrix(ld, &m->output, "output", h->n_vocab, h->n_embd, true, "output.weight", 0)))
 		return ret;
 	return z5_bind_norm(ld, &m->output_norm, false, "output_norm.weight", "output_norm.bias", 0);
-}
-
-/* What both have. */
-static int bind_block(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
-{
-	const struct z5_hparams *h = &m->h;
-	struct z5_layer *l = &m->layers[i];
-	int ret;
-
-	if ((ret = z5_bind_norm(ld, &l->attn_norm, false, "blk.%u.attn_norm.weight", "blk.%u.attn_norm.bias", i)) ||
-	    (ret = z5_bind_lines(ld, &l->ssm.conv, h->ssm.width, h->ssm.conv, "blk.%u.ssm_conv1d.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->ssm.conv_bias, h->ssm.width, false, "blk.%u.ssm_conv1d.bias", i)))
-		return ret;
-	return z5_bind_matrix(ld, &l->ssm.out, "ssm_out", h->n_embd, h->ssm.inner, false, "blk.%u.ssm_out.weight", i);
 }
 
 static int bind_mamba(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
@@ -71,19 +58,32 @@ static int bind_mamba2(struct zen5rt_model *m, struct z5_loader *ld, unsigned in
 	return z5_bind_vectors(ld, &l->norm, inner / h->groups, h->groups, false, "blk.%u.ssm_norm.weight", i);
 }
 
+int z5_ssm_bind(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+{
+	const struct z5_hparams *h = &m->h;
+	struct z5_ssm *l = &m->layers[i].ssm;
+	int ret;
+
+	if ((ret = z5_bind_lines(ld, &l->conv, h->ssm.width, h->ssm.conv, "blk.%u.ssm_conv1d.weight", i)) ||
+	    (ret = z5_bind_vector(ld, &l->conv_bias, h->ssm.width, false, "blk.%u.ssm_conv1d.bias", i)) ||
+	    (ret = z5_bind_matrix(ld, &l->out, "ssm_out", h->n_embd, h->ssm.inner, false, "blk.%u.ssm_out.weight", i)))
+		return ret;
+	return h->ssm.groups ? bind_mamba2(m, ld, i) : bind_mamba(m, ld, i);
+}
+
 static int bind(struct zen5rt_model *m, struct z5_loader *ld)
 {
 	int ret = bind_ends(m, ld);
 
 	for (unsigned int i = 0; i < m->h.n_layer && !ret; i++) {
-		ret = bind_block(m, ld, i);
+		ret = z5_bind_norm(ld, &m->layers[i].attn_norm, false, "blk.%u.attn_norm.weight", "blk.%u.attn_norm.bias", i);
 		if (!ret)
-			ret = m->h.ssm.groups ? bind_mamba2(m, ld, i) : bind_mamba(m, ld, i);
+			ret = z5_ssm_bind(m, ld, i);
 	}
 	return ret;
 }
 
-static void layout(struct zen5rt_session *s, struct z5_layout *l)
+void z5_ssm_layout(struct zen5rt_session *s, struct z5_layout *l)
 {
 	const struct z5_ssm_hparams *h = &s->m->h.ssm;
 
@@ -95,41 +95,43 @@ static void layout(struct zen5rt_session *s, struct z5_layout *l)
 
 /* ---- the pass ---- */
 
+unsigned int z5_ssm_forms(const struct z5_ssm *l)
+{
+	/* Mamba 1 makes dt of what was inside */
+	return z5_form(&l->in_x) | z5_form(&l->in_z) | (l->x.ops ? 0 : z5_form(&l->dt));
+}
+
+/* Of layer i's state. */
+static float *kept(const struct z5_pass *p, unsigned int i, unsigned int part)
+{
+	return z5_state_part(&p->s->state, p->m->layers[i].kept, part);
+}
+
 static size_t stride(const struct z5_buf *b)
 {
 	return b->stride / sizeof(float);
 }
 
 /* Inputs to the scan: products, and the convolution of what this thread computed. Ends with a barrier. */
-static void inputs(const struct z5_pass *p, const struct z5_layer *l, unsigned int i)
+static void inputs(const struct z5_pass *p, const struct z5_ssm *l, unsigned int i)
 {
 	const struct z5_ssm_hparams *h = &p->h->ssm;
 	struct z5_ssm_scratch *s = &p->s->ssm;
 	uint64_t g0, g1;
 	struct z5_conv c = { .width = h->conv, .n = p->n, .stride = stride(&s->x) };
 
-	z5_prepare_norm(p, &l->attn_norm, z5_form(&l->ssm.in_x) | z5_form(&l->ssm.in_z) |
-			(h->groups ? z5_form(&l->ssm.dt) : 0));
-	z5_product_buf(p, &l->ssm.in_x, &s->x);
-	z5_product_buf(p, &l->ssm.in_z, &s->z);
+	z5_product_buf(p, &l->in_x, &s->x);
+	z5_product_buf(p, &l->in_z, &s->z);
 	if (h->groups)
-		z5_product_buf(p, &l->ssm.dt, &s->dt);
-	z5_own_groups(p, &l->ssm.in_x, &g0, &g1);
+		z5_product_buf(p, &l->dt, &s->dt);
+	z5_own_groups(p, &l->in_x, &g0, &g1);
 	c.groups = g1 - g0;
-	c.w = l->ssm.conv + g0 * Z5_GROUP * h->conv;
-	c.bias = l->ssm.conv_bias + g0 * Z5_GROUP;
-	c.state = z5_state_part(&p->s->state, i, Z5_SSM_CONV) + g0 * Z5_GROUP * (h->conv - 1);
+	c.w = l->conv + g0 * Z5_GROUP * h->conv;
+	c.bias = l->conv_bias + g0 * Z5_GROUP;
+	c.state = kept(p, i, Z5_SSM_CONV) + g0 * Z5_GROUP * (h->conv - 1);
 	c.x = z5_row(&s->x, 0) + g0 * Z5_GROUP;
 	p->k->conv(&c);
 	z5_barrier(p->t);
-}
-
-/* x += what the gated result y, in place of the gate, gives. */
-static void result(const struct z5_pass *p, const struct z5_layer *l, unsigned int i)
-{
-	z5_product_buf(p, &l->ssm.out, &p->s->y);
-	z5_add_product(p, &l->ssm.out);
-	z5_layer_end(p, i);
 }
 
 static uint32_t tile(uint32_t left)
@@ -155,9 +157,9 @@ static void steps(const struct z5_pass *p, const float *bias, uint32_t t, uint32
 	}
 }
 
-static void mamba_layer(const struct z5_pass *p, unsigned int i)
+/* acts = the gated result */
+static void mamba(const struct z5_pass *p, const struct z5_ssm *l, unsigned int i)
 {
-	const struct z5_layer *l = &p->m->layers[i];
 	const struct z5_ssm_hparams *h = &p->h->ssm;
 	struct z5_ssm_scratch *s = &p->s->ssm;
 	struct z5_scan scan = {
@@ -166,22 +168,21 @@ static void mamba_layer(const struct z5_pass *p, unsigned int i)
 	};
 	uint64_t r0, r1;
 
-	inputs(p, l, i);
-	z5_prepare(p, &s->x, &l->ssm.x);
-	z5_product_buf(p, &l->ssm.x, &s->bc);
+	z5_prepare(p, &s->x, &l->x);
+	z5_product_buf(p, &l->x, &s->bc);
 	z5_barrier(p->t);
-	z5_prepare(p, &s->bc, &l->ssm.dt);
-	z5_product_buf(p, &l->ssm.dt, &s->dt);
+	z5_prepare(p, &s->bc, &l->dt);
+	z5_product_buf(p, &l->dt, &s->dt);
 	z5_state_wait(p);
 	/* in_x, in_z and dt have the same rows */
-	z5_own_rows(p, &l->ssm.dt, &r0, &r1);
+	z5_own_rows(p, &l->dt, &r0, &r1);
 	scan.groups = (r1 - r0) / Z5_GROUP;
-	scan.state = z5_state_part(&p->s->state, i, Z5_SSM_STATE) + r0 * h->state;
-	scan.a = l->ssm.a + r0 * h->state;
-	scan.d = l->ssm.d + r0;
+	scan.state = kept(p, i, Z5_SSM_STATE) + r0 * h->state;
+	scan.a = l->a + r0 * h->state;
+	scan.d = l->d + r0;
 	for (uint32_t t = 0; t < p->n && r0 < r1; t += (uint32_t)scan.n) {
 		scan.n = tile(p->n - t);
-		steps(p, l->ssm.dt_bias, t, (uint32_t)scan.n, r0, r1 - r0);
+		steps(p, l->dt_bias, t, (uint32_t)scan.n, r0, r1 - r0);
 		scan.x = scan.y = z5_row(&s->x, t) + r0;
 		scan.dt = z5_row(&s->dt, t) + r0;
 		scan.b = z5_row(&s->bc, t) + h->rank;
@@ -190,8 +191,7 @@ static void mamba_layer(const struct z5_pass *p, unsigned int i)
 		gate(p, t, (uint32_t)scan.n, r0, r1 - r0);
 	}
 	z5_barrier(p->t);
-	z5_prepare(p, &s->z, &l->ssm.out);
-	result(p, l, i);
+	z5_prepare(p, &s->z, &l->out);
 }
 
 /* Heads [h0, h1), which share B and C. */
@@ -204,7 +204,7 @@ static void scan_heads(const struct z5_pass *p, unsigned int i, uint64_t h0, uin
 	struct z5_scan scan = {
 		.n_state = h->state, .x_stride = stride(&s->x), .y_stride = stride(&s->x), .dt_stride = stride(&s->dt),
 		.bc_stride = stride(&s->x), .head = width / Z5_GROUP, .groups = (h1 - h0) * width / Z5_GROUP,
-		.state = z5_state_part(&p->s->state, i, Z5_SSM_STATE) + h0 * width * h->state,
+		.state = kept(p, i, Z5_SSM_STATE) + h0 * width * h->state,
 		.a = l->a + h0, .d = l->d + h0,
 	};
 
@@ -238,13 +238,11 @@ static void group_norm(const struct z5_pass *p, const struct z5_ssm *l)
 	z5_share_tokens(p);
 }
 
-static void mamba2_layer(const struct z5_pass *p, unsigned int i)
+static void mamba2(const struct z5_pass *p, const struct z5_ssm *l, unsigned int i)
 {
-	const struct z5_layer *l = &p->m->layers[i];
 	const uint64_t together = p->h->ssm.rank / p->h->ssm.groups;
 	uint64_t h0, h1;
 
-	inputs(p, l, i);
 	z5_state_wait(p);
 	z5_split(p->t, p->h->ssm.rank, &h0, &h1);
 	while (h0 < h1) {
@@ -254,22 +252,40 @@ static void mamba2_layer(const struct z5_pass *p, unsigned int i)
 		h0 = end;
 	}
 	z5_barrier(p->t);
-	group_norm(p, &l->ssm);
-	result(p, l, i);
+	group_norm(p, l);
 }
 
-static void mamba_forward(const struct z5_thread *t, void *arg)
+void z5_ssm_block(const struct z5_pass *p, unsigned int i)
 {
-	z5_pass_run(t, arg, mamba_layer);
+	const struct z5_ssm *l = &p->m->layers[i].ssm;
+
+	inputs(p, l, i);
+	if (p->h->ssm.groups)
+		mamba2(p, l, i);
+	else
+		mamba(p, l, i);
+	z5_product_buf(p, &l->out, &p->s->y);
 }
 
-static void mamba2_forward(const struct z5_thread *t, void *arg)
+static void layer(const struct z5_pass *p, unsigned int i)
 {
-	z5_pass_run(t, arg, mamba2_layer);
+	const struct z5_layer *l = &p->m->layers[i];
+
+	z5_prepare_norm(p, &l->attn_norm, z5_ssm_forms(&l->ssm));
+	z5_ssm_block(p, i);
+	z5_add_product(p, &l->ssm.out);
+	z5_layer_end(p, i);
 }
+
+static void forward(const struct z5_thread *t, void *arg)
+{
+	z5_pass_run(t, arg, layer);
+}
+
+#define MAMBA .bind = bind, .layout = z5_ssm_layout, .forward = forward
 
 const struct z5_arch z5_mamba_archs[] = {
-	{ .name = "mamba", .hparams = z5_hparams_mamba, .bind = bind, .layout = layout, .forward = mamba_forward },
-	{ .name = "mamba2", .hparams = z5_hparams_mamba2, .bind = bind, .layout = layout, .forward = mamba2_forward },
+	{ .name = "mamba", .hparams = z5_hparams_mamba, MAMBA },
+	{ .name = "mamba2", .hparams = z5_hparams_mamba2, MAMBA },
 	{ .name = NULL },
 };

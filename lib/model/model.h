@@ -80,13 +80,13 @@ struct z5_mla {
 	struct z5_stack k_b, v_b;	/* a head each: kv_lora x nope, v x kv_lora */
 };
 
-/* A block of Mamba; mamba.c. Lines are those of struct z5_conv and z5_scan. */
+/* A block of Mamba; mamba.c. Lines are those of struct z5_conv and z5_scan. out.ops == NULL: the layer has none. */
 struct z5_ssm {
 	struct z5_weight in_x, in_z;	/* what goes through the convolution, and the gate */
 	struct z5_weight x;		/* dt's low rank form, B and C; mamba2: none, all but dt is in in_x */
 	struct z5_weight dt, out;
 	const float *conv, *conv_bias, *dt_bias, *a, *d;
-	const float *norm;		/* mamba2, by group of heads */
+	const float *norm;		/* mamba2, by group of heads; NULL: none */
 };
 
 /* A matrix of low rank: b f(a x). */
@@ -115,6 +115,7 @@ struct z5_norm {
 };
 
 struct z5_layer {
+	uint32_t cached, kept;		/* which of those with keys and values it is, and of those with a state */
 	struct z5_weight q, k, v, o, gate, up, down;	/* gate.ops == NULL: the feed-forward is not gated */
 	struct z5_norm attn_norm, ffn_norm;
 	const float *attn_post_norm, *ffn_post_norm;	/* of what a block adds */
@@ -176,6 +177,14 @@ enum z5_qk_norm {
 	Z5_QK_OPTIONAL,		/* where the file has it: LayerNorm of each head, its own weights: float[heads][hd_k] */
 };
 
+/* Which layers of a hybrid are blocks of Mamba. */
+enum z5_hybrid {
+	Z5_HYBRID_NONE,
+	Z5_HYBRID_EITHER,	/* those without KV heads, instead of attention */
+};
+
+struct keys;
+
 /* All layers have a window. */
 #define Z5_ALL_LOCAL UINT32_MAX
 
@@ -196,6 +205,9 @@ struct z5_arch {
 	bool plain_ffn;		/* no gate, biases demanded */
 	bool gelu, relu2;	/* instead of SiLU */
 	bool sub_norm;		/* what o and down take is normalised; matrices may have scales (BitNet) */
+	bool rope_switch;	/* the file may say that nothing turns */
+	enum z5_hybrid hybrid;
+	int (*ssm)(const struct keys *k, struct z5_hparams *h);	/* of a hybrid: reads the numbers of Mamba */
 	bool embd_sqrt;		/* embeddings are multiplied by sqrt(n_embd) */
 	bool logit_divisor;	/* logit_scale divides */
 	bool local_unstretched;	/* rotary scaling is for layers without a window */
@@ -213,9 +225,15 @@ struct z5_arch {
 	void (*forward)(const struct z5_thread *t, void *step);
 };
 
-static inline bool z5_recurrent(const struct z5_arch *arch)
+/* Whether a session keeps a state, which cannot go back but to copies, and whether it keeps keys and values. */
+static inline bool z5_keeps_state(const struct z5_hparams *h)
 {
-	return arch->hparams;
+	return h->n_kept;
+}
+
+static inline bool z5_keeps_kv(const struct z5_hparams *h)
+{
+	return h->n_cached;
 }
 
 /* Each ends with a NULL name. */
@@ -274,6 +292,8 @@ int z5_hparams_moe(const struct gguf *g, const struct z5_arch *arch, struct z5_h
 /* Sets n_head_kv, hd_k and hd_v to what the cache holds. */
 int z5_hparams_mla(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
 		   struct zen5rt_error *err);
+/* What hybrids have for z5_arch.ssm. */
+int z5_hparams_ssm2(const struct keys *k, struct z5_hparams *h);
 /* What recurrent architectures have for z5_arch.hparams. */
 int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
 int z5_hparams_mamba2(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);

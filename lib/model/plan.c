@@ -57,16 +57,7 @@ static void plan_arch(const struct gguf *g, struct zen5rt_model_plan *plan)
 		plan->arch[i] = s.p[i] >= 0x20 && s.p[i] < 0x7f ? s.p[i] : '?';
 }
 
-static bool is_recurrent(const struct z5_hparams *h)
-{
-	size_t all = 0;
-
-	for (int i = 0; i < Z5_STATE_PARTS; i++)
-		all |= h->keeps[i];
-	return all;
-}
-
-/* The cache in its default type, or the state, of a model whose numbers are known. */
+/* The cache in its default type and the state of a model whose numbers are known. */
 static void plan_cache(const struct z5_hparams *h, uint32_t n_ctx, struct zen5rt_model_plan *plan)
 {
 	struct zen5rt_error why = { "" };
@@ -75,14 +66,12 @@ static void plan_cache(const struct z5_hparams *h, uint32_t n_ctx, struct zen5rt
 	size_t bytes;
 
 	plan->n_ctx_train = h->n_ctx;
-	plan->n_ctx = n_ctx ? n_ctx : h->n_ctx < 4096 || is_recurrent(h) ? h->n_ctx : 4096;
-	if (is_recurrent(h)) {
-		if (!z5_state_shape(&state, h->keeps, h->n_layer, &bytes, &why))
-			plan->state_bytes = bytes;
-	} else if (!z5_kv_shape(&kv, Z5_KV_F32, h->n_layer, h->n_head_kv, h->hd_k, h->hd_v, plan->n_ctx, &bytes,
-				&why)) {
+	plan->n_ctx = n_ctx ? n_ctx : z5_default_ctx(h);
+	if (z5_keeps_state(h) && !z5_state_shape(&state, h->keeps, h->n_kept, &bytes, &why))
+		plan->state_bytes = bytes;
+	if (z5_keeps_kv(h) && !z5_kv_shape(&kv, Z5_KV_F32, h->n_cached, h->n_head_kv, h->hd_k, h->hd_v, plan->n_ctx,
+					   &bytes, &why))
 		plan->kv_bytes = bytes;
-	}
 	if (*why.message && !*plan->refused)
 		snprintf(plan->refused, sizeof(plan->refused), "%s", why.message);
 }
@@ -119,7 +108,7 @@ int zen5rt_model_plan(const char *path, uint32_t n_ctx, struct zen5rt_model_plan
 		ret = 0;
 		for (size_t i = 0; !ret && i < gguf_n_tensors(g); i++)
 			ret = plan_tensor(g, gguf_tensor(g, i), plan, err);
-		if ((h.hd_k && h.hd_v && h.n_head_kv && h.n_layer) || is_recurrent(&h))
+		if (z5_keeps_kv(&h) ? h.hd_k && h.hd_v : z5_keeps_state(&h))
 			plan_cache(&h, n_ctx, plan);
 	}
 	gguf_close(g);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A session in a file: a prompt is evaluated once and taken up again by any later process with the same model. What is
- * saved is what a session would have to compute: keys and values of the positions that are filled, or the state, and
- * the last logits; and the tokens, so that it is known what has been evaluated. Sizes come from the model and are only
+ * saved is what a session would have to compute: keys and values of the positions that are filled, the state, and the
+ * last logits; and the tokens, so that it is known what has been evaluated. Sizes come from the model and are only
  * compared with the file's.
  */
 #include <errno.h>
@@ -23,7 +23,7 @@ static const char magic[8] = "zen5sess";
 
 struct header {
 	char magic[8];
-	uint32_t version, kv_type;	/* NO_KV: a state */
+	uint32_t version, kv_type;	/* NO_KV: only a state */
 	uint32_t pos, n_vocab, logits, zero;	/* logits: whether they are there */
 	uint64_t model;			/* see fingerprint() */
 	uint64_t bytes, sum;		/* of what follows */
@@ -61,11 +61,9 @@ static int all_pieces(struct pieces *p)
 
 	if (!ret && p->logits)
 		ret = p->each(p, p->s->logits, h->n_vocab * sizeof(float));
-	if (ret)
-		return ret;
-	if (z5_recurrent(p->s->m->arch))
-		return p->each(p, p->s->state.region.addr, p->s->state.bytes);
-	for (uint32_t i = 0; i < h->n_layer && !ret; i++) {
+	if (!ret && z5_keeps_state(h))
+		ret = p->each(p, p->s->state.region.addr, p->s->state.bytes);
+	for (uint32_t i = 0; i < h->n_cached && !ret; i++) {
 		for (uint32_t j = 0; j < h->n_head_kv && !ret; j++) {
 			ret = p->each(p, z5_kv_k(kv, i, j), grouped(p->pos, z5_kv_k_group(kv->type, kv->hd_k)));
 			if (!ret)
@@ -154,7 +152,7 @@ static uint64_t fingerprint(const struct zen5rt_model *m)
 static struct header header_of(const struct zen5rt_session *s)
 {
 	struct header h = {
-		.version = VERSION, .kv_type = z5_recurrent(s->m->arch) ? NO_KV : s->kv.type, .pos = s->pos,
+		.version = VERSION, .kv_type = z5_keeps_kv(&s->m->h) ? s->kv.type : NO_KV, .pos = s->pos,
 		.n_vocab = s->m->h.n_vocab, .logits = s->have_logits && s->logits_pos == s->pos,
 		.model = fingerprint(s->m),
 	};
@@ -234,13 +232,13 @@ static int restore(struct pieces *p, const struct header *h)
 		if (p->tokens[i] < 0 || (uint32_t)p->tokens[i] >= h->n_vocab)
 			ret = z5_fail(p->err, -EINVAL, "%s: token %d is outside the vocabulary of %u", p->path,
 				      p->tokens[i], h->n_vocab);
-	if (z5_recurrent(s->m->arch))
+	if (z5_keeps_state(&s->m->h))
 		z5_state_forget(&s->state);
 	s->pos = ret ? 0 : h->pos;
 	s->was_long = !ret;
 	s->have_logits = !ret && h->logits;
 	s->logits_pos = s->pos;
-	if (ret && z5_recurrent(s->m->arch))
+	if (ret && z5_keeps_state(&s->m->h))
 		z5_state_rewind(&s->state, 0);
 	return ret;
 }
@@ -284,16 +282,16 @@ int zen5rt_session_copy(struct zen5rt_session *to, const struct zen5rt_session *
 		return z5_fail(err, -EINVAL, "sessions of different models");
 	if (to == from)
 		return 0;
-	if (!z5_recurrent(from->m->arch) && a->type != b->type)
+	if (z5_keeps_kv(h) && a->type != b->type)
 		return z5_fail(err, -EINVAL, "a KV cache of %s cannot be copied to one of %s", z5_kv_type_name(a->type),
 			       z5_kv_type_name(b->type));
 	if (from->pos > to->n_ctx)
 		return z5_fail(err, -ENOSPC, "%u positions do not fit into a context of %u", from->pos, to->n_ctx);
-	if (z5_recurrent(from->m->arch)) {
+	if (z5_keeps_state(h)) {
 		memcpy(to->state.region.addr, from->state.region.addr, from->state.bytes);
 		z5_state_forget(&to->state);
 	}
-	for (uint32_t i = 0; i < h->n_layer && !z5_recurrent(from->m->arch); i++) {
+	for (uint32_t i = 0; i < h->n_cached; i++) {
 		for (uint32_t j = 0; j < h->n_head_kv; j++) {
 			memcpy(z5_kv_k(b, i, j), z5_kv_k(a, i, j), grouped(from->pos, z5_kv_k_group(a->type, a->hd_k)));
 			memcpy(z5_kv_v(b, i, j), z5_kv_v(a, i, j), grouped(from->pos, z5_kv_v_group(a->type, a->hd_v)));

@@ -65,6 +65,8 @@ static void layout_moe(struct z5_layout *l, struct zen5rt_session *s)
 	for (uint32_t i = h->first; i < s->m->h.n_layer; i++) {
 		const struct z5_moe *w = &s->m->layers[i].moe;
 
+		if (!w->router.ops)
+			continue;
 		in |= 1u << w->gate.w.ops->act | 1u << w->up.w.ops->act;
 		mid |= 1u << w->down.w.ops->act;
 	}
@@ -165,11 +167,27 @@ static void session_angles(struct zen5rt_session *s)
 	z5_fp_leave(fp);
 }
 
+/* Cache and state were promised but not touched yet, so they still count as available. */
+static int check_memory(const struct zen5rt_session *s, size_t scratch, struct zen5rt_error *err)
+{
+	const struct z5_region *const memory[] = { &s->kv.region, &s->state.region };
+	const char *use = "";
+	size_t sum = scratch;
+
+	for (int i = 0; i < 2; i++)
+		if (memory[i]->backend && !memory[i]->backend->pooled) {
+			use = *use ? use : memory[i]->use;
+			sum += memory[i]->asked;
+		}
+	if (!*use || z5_mem_available() >= sum)
+		return 0;
+	return z5_fail(err, -ENOMEM, "%s and scratch need %zu MiB together, %llu MiB are available: ask for a smaller context or chunk",
+		       use, sum >> 20, (unsigned long long)(z5_mem_available() >> 20));
+}
+
 int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_params *params,
 		       struct zen5rt_session **out, struct zen5rt_error *err)
 {
-	const bool recurrent = z5_recurrent(m->arch);
-	const struct z5_region *memory;
 	struct zen5rt_session_params p;
 	struct zen5rt_session *s;
 	struct z5_layout l = { 0 };
@@ -187,7 +205,7 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 		return z5_fail(err, -EINVAL, "n_ctx %u, n_ubatch %u: at most 2^30 and 2^20",
 			       p.n_ctx, p.n_ubatch);
 	ret = z5_kv_type_of(p.kv_type, &type, err);
-	if (!ret && p.kv_type && recurrent)
+	if (!ret && p.kv_type && !z5_keeps_kv(&m->h))
 		ret = z5_fail(err, -EINVAL, "kv_type %s: architecture %s has no KV cache but a state", p.kv_type,
 			      m->arch->name);
 	if (ret)
@@ -196,30 +214,25 @@ int zen5rt_session_new(struct zen5rt_model *m, const struct zen5rt_session_param
 	if (!s)
 		return z5_fail(err, -ENOMEM, "out of memory");
 	s->m = m;
-	s->n_ctx = p.n_ctx ? p.n_ctx : m->h.n_ctx < 4096 || recurrent ? m->h.n_ctx : 4096;
+	s->n_ctx = p.n_ctx ? p.n_ctx : z5_default_ctx(&m->h);
 	s->n_ubatch = p.n_ubatch ? p.n_ubatch : 512;
 	if (s->n_ubatch > s->n_ctx)
 		s->n_ubatch = s->n_ctx;
-	if (recurrent)
-		ret = z5_state_init(&s->state, m->h.keeps, m->h.n_layer, err);
-	else
-		ret = z5_kv_init(&s->kv, type, m->h.n_layer, m->h.n_head_kv, m->h.hd_k, m->h.hd_v, s->n_ctx, err);
+	if (z5_keeps_state(&m->h))
+		ret = z5_state_init(&s->state, m->h.keeps, m->h.n_kept, err);
+	if (!ret && z5_keeps_kv(&m->h))
+		ret = z5_kv_init(&s->kv, type, m->h.n_cached, m->h.n_head_kv, m->h.hd_k, m->h.hd_v, s->n_ctx, err);
 	if (ret)
 		goto err_free;
-	memory = recurrent ? &s->state.region : &s->kv.region;
 	s->threads = calloc(z5_pool_n(m->rt->pool), sizeof(*s->threads));
 	if (!s->threads) {
 		ret = z5_fail(err, -ENOMEM, "out of memory");
 		goto err_free;
 	}
 	session_layout(s, &l);
-	/* the cache was promised but not touched yet, so it still counts as available */
-	if (!memory->backend->pooled && z5_mem_available() < memory->asked + l.size) {
-		ret = z5_fail(err, -ENOMEM, "%s and scratch need %zu MiB together, %llu MiB are available: ask for a smaller context or chunk",
-			      memory->use, (memory->asked + l.size) >> 20,
-			      (unsigned long long)(z5_mem_available() >> 20));
+	ret = check_memory(s, l.size, err);
+	if (ret)
 		goto err_free;
-	}
 	ret = z5_region_alloc(&s->scratch, "scratch", l.size, Z5_PAGE_4K, err);
 	if (ret)
 		goto err_free;
@@ -252,7 +265,7 @@ uint32_t zen5rt_session_n_ctx(const struct zen5rt_session *s)
 
 const char *zen5rt_session_kv_type(const struct zen5rt_session *s)
 {
-	return z5_recurrent(s->m->arch) ? "" : z5_kv_type_name(s->kv.type);
+	return z5_keeps_kv(&s->m->h) ? z5_kv_type_name(s->kv.type) : "";
 }
 
 uint32_t zen5rt_session_pos(const struct zen5rt_session *s)
@@ -260,12 +273,11 @@ uint32_t zen5rt_session_pos(const struct zen5rt_session *s)
 	return s->pos;
 }
 
-/* What a token at the session's position streams of weights and KV cache, or of state, which it reads and writes. */
+/* What a token at the session's position streams of weights, of KV cache, and of state, which it reads and writes. */
 static uint64_t session_bytes(const struct zen5rt_session *s)
 {
-	if (z5_recurrent(s->m->arch))
-		return s->m->decode_bytes + 2 * s->state.bytes;
-	return s->m->decode_bytes + (uint64_t)((double)s->kv.region.asked * (s->pos + 1) / s->n_ctx);
+	return s->m->decode_bytes + 2 * s->state.bytes +
+	       (uint64_t)((double)s->kv.region.asked * (s->pos + 1) / s->n_ctx);
 }
 
 /* A lone token is bound by memory, where fewer threads may do as well; more of them are work for all. */
@@ -289,7 +301,7 @@ static void session_run(struct zen5rt_session *s, struct z5_step *step)
 /* Where evaluations of more than a token begin and end: there they are cancelled to, and rewound to. */
 static void keep_state(struct zen5rt_session *s, size_t n)
 {
-	if (z5_recurrent(s->m->arch) && (n > 1 || s->was_long))
+	if (z5_keeps_state(&s->m->h) && (n > 1 || s->was_long))
 		z5_state_keep(&s->state, s->pos);
 	s->was_long = n > 1;
 }
@@ -331,7 +343,7 @@ static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float
 			session_run(s, &step);
 		if (step.cancelled) {
 			s->pos = start;
-			if (z5_recurrent(s->m->arch) && n > 1)
+			if (z5_keeps_state(&s->m->h) && n > 1)
 				z5_state_rewind(&s->state, start);
 			ret = z5_fail(err, -ECANCELED, "cancelled after %zu of %zu tokens", i, n);
 		} else {
@@ -371,7 +383,7 @@ uint32_t zen5rt_session_can_rewind(const struct zen5rt_session *s, uint32_t pos)
 {
 	if (pos >= s->pos)
 		return s->pos;
-	return z5_recurrent(s->m->arch) ? z5_state_back(&s->state, pos) : pos;
+	return z5_keeps_state(&s->m->h) ? z5_state_back(&s->state, pos) : pos;
 }
 
 int zen5rt_session_rewind(struct zen5rt_session *s, uint32_t pos)
@@ -380,7 +392,7 @@ int zen5rt_session_rewind(struct zen5rt_session *s, uint32_t pos)
 
 	if (pos > s->pos)
 		return -EINVAL;
-	if (z5_recurrent(s->m->arch) && pos < s->pos)
+	if (z5_keeps_state(&s->m->h) && pos < s->pos)
 		ret = z5_state_rewind(&s->state, pos);
 	if (!ret)
 		s->pos = pos;
@@ -390,8 +402,13 @@ int zen5rt_session_rewind(struct zen5rt_session *s, uint32_t pos)
 int zen5rt_session_region(const struct zen5rt_session *s, unsigned int i,
 			  struct zen5rt_region_info *info)
 {
-	if (i > 1)
+	const struct z5_hparams *h = &s->m->h;
+	const struct z5_region *const r[] = {
+		z5_keeps_kv(h) ? &s->kv.region : &s->state.region, &s->scratch, &s->state.region,
+	};
+
+	if (i > 2 || (i == 2 && !(z5_keeps_kv(h) && z5_keeps_state(h))))
 		return -EINVAL;
-	z5_region_info(i ? &s->scratch : z5_recurrent(s->m->arch) ? &s->state.region : &s->kv.region, info);
+	z5_region_info(r[i], info);
 	return 0;
 }

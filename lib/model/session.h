@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A sequence: its KV cache or state, and the scratch that a forward pass works in. */
+/* A sequence: its KV cache, its state, and the scratch that a forward pass works in. */
 #ifndef Z5_SESSION_H
 #define Z5_SESSION_H
 
@@ -105,7 +105,7 @@ struct z5_private {
 struct zen5rt_session {
 	struct zen5rt_model *m;
 	uint32_t n_ctx, n_ubatch, pos;
-	struct z5_kv kv;		/* or, of a recurrent model, */
+	struct z5_kv kv;		/* one of these two, or of a hybrid both; else all zero */
 	struct z5_state state;
 	bool was_long;			/* the last evaluation was of more than a token */
 	struct z5_region scratch;

@@ -38,11 +38,12 @@ class Model:
     def load(cls, path, dtype=torch.float64, act8=False):
         g = Gguf(path)
         from refdense import ARCHS, Llama                    # they are built on this class
+        from refhybrid import ARCHS as HYBRID
         from refrecur import ARCHS as RECURRENT
         arch = g.meta['general.architecture']
         if g.meta.get(arch + '.rope.scaling.type') == 'yarn' and arch == 'llama':
             cls = Llama
-        cls = (ARCHS | RECURRENT).get(arch, cls)
+        cls = (ARCHS | RECURRENT | HYBRID).get(arch, cls)
         # the input's blocks are as long as the weights', but for I2_S, which has none
         block = {n: 256 if t == I2_S else BLOCK[t][0] for n, (_, t, _) in g.info.items() if act8 and BLOCK[t][0] > 1}
         return cls(g.meta, {n: torch.from_numpy(g.tensor(n)).to(dtype) for n in g.info}, dtype, block)

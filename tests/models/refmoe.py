@@ -49,7 +49,7 @@ def gates(m, h, b):
     w = p.gather(-1, chosen)
     if kind == SOFTMAX_CHOSEN:
         w = torch.softmax(w, -1)
-    elif m.key('expert_weights_norm', m.arch in ('llama', 'qwen3moe', 'granitemoe')):
+    elif m.key('expert_weights_norm', m.arch in ('llama', 'qwen3moe', 'granitemoe', 'granitehybrid')):
         w = w / w.sum(-1, keepdim=True)
     w = w * m.key('expert_weights_scale', 1.0)
     return torch.zeros_like(p).scatter(-1, chosen, w)

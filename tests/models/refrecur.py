@@ -46,8 +46,11 @@ class Mamba(Recurrent):
         return F.silu(y + s.w[b + 'ssm_conv1d.bias'])
 
     def layer(s, x, b, i):
+        return x + s.mixer(s.norm(x, b + 'attn_norm'), b)
+
+    def mixer(s, x, b):
         n, rank = s.key('ssm.state_size'), s.key('ssm.time_step_rank')
-        u, z = s.linear(s.norm(x, b + 'attn_norm'), b + 'ssm_in').chunk(2, -1)
+        u, z = s.linear(x, b + 'ssm_in').chunk(2, -1)
         u = s.conv(u, b)
         low, B, C = s.linear(u, b + 'ssm_x').split([rank, n, n], -1)
         dt = F.softplus(s.linear(low, b + 'ssm_dt'))
@@ -56,16 +59,16 @@ class Mamba(Recurrent):
         for t in range(len(x)):
             h = torch.exp(dt[t, :, None] * A) * h + (dt[t] * u[t])[:, None] * B[t]
             out.append(h @ C[t] + D * u[t])
-        return x + s.linear(torch.stack(out) * F.silu(z), b + 'ssm_out')
+        return s.linear(torch.stack(out) * F.silu(z), b + 'ssm_out')
 
 
 class Mamba2(Mamba):
     """arXiv 2405.21060, section 7."""
 
-    def layer(s, x, b, i):
+    def mixer(s, x, b):
         n, heads, inner, groups = (s.key('ssm.' + k) for k in ('state_size', 'time_step_rank', 'inner_size', 'group_count'))
         width, each = inner // heads, heads // groups
-        z, u, dt = s.linear(s.norm(x, b + 'attn_norm'), b + 'ssm_in').split([inner, inner + 2 * groups * n, heads], -1)
+        z, u, dt = s.linear(x, b + 'ssm_in').split([inner, inner + 2 * groups * n, heads], -1)
         u, B, C = s.conv(u, b).split([inner, groups * n, groups * n], -1)
         dt = F.softplus(dt + s.w[b + 'ssm_dt.bias'])
         A, D = s.w[b + 'ssm_a'].reshape(-1), s.w[b + 'ssm_d'].reshape(-1)
@@ -79,7 +82,7 @@ class Mamba2(Mamba):
             out.append(torch.cat(y))
         y = (torch.stack(out) * F.silu(z)).view(len(x), groups, -1)
         y = rms_norm(y, s.w[b + 'ssm_norm.weight'].view(groups, -1), s.key('attention.layer_norm_rms_epsilon'))
-        return x + s.linear(y.reshape(len(x), inner), b + 'ssm_out')
+        return s.linear(y.reshape(len(x), inner), b + 'ssm_out')
 
 
 class Rwkv(Recurrent):

@@ -450,7 +450,7 @@ static void test_grammar(void)
 int main(void)
 {
 	static const char *const models[] = { "llama-Q4_0", "mixtral-Q8_0", "deepseek2-Q4_0", "phi3-long", "qwen3-F16",
-					      "mamba2", "rwkv7" };
+					      "mamba2", "rwkv7", "granitehybrid-moe" };
 	char dir[] = "/tmp/alloc-XXXXXX";
 	struct call c = { .path = DATA "llama-headdim.gguf" };
 	struct zen5rt_params p;

@@ -17,7 +17,7 @@ static void check(struct zen5rt *rt, const char *path)
 	const char *name = strrchr(path, '/') + 1;
 	struct zen5rt_error err = { "" };
 	struct zen5rt_session_params sp;
-	struct zen5rt_region_info kv = { 0 };
+	struct zen5rt_region_info kv = { .use = "" }, state = { 0 };
 	struct zen5rt_session *s = NULL;
 	struct zen5rt_model_info info;
 	struct zen5rt_model_plan plan;
@@ -35,16 +35,23 @@ static void check(struct zen5rt *rt, const char *path)
 	zen5rt_model_info(model, &info);
 	zen5rt_session_params_init(&sp);
 	sp.n_ctx = 100;
-	if (!zen5rt_session_new(model, &sp, &s, &err))
+	if (!zen5rt_session_new(model, &sp, &s, &err)) {
 		zen5rt_session_region(s, 0, &kv);
+		zen5rt_session_region(s, 2, &state);
+	}
+	if (!strcmp(kv.use, "state")) {
+		state = kv;
+		kv.asked = 0;
+	}
 	if (!ok(plan.weight_bytes == info.weight_bytes && plan.file_bytes == info.file_bytes && !*plan.refused &&
 			!plan.n_unsupported && plan.n_parts == 1 && plan.n_ctx_train == info.n_ctx_train &&
 			!strcmp(plan.arch, info.arch),
 		"%s: %llu bytes of weights", name, (unsigned long long)info.weight_bytes))
 		diag("planned %llu, %s", (unsigned long long)plan.weight_bytes, plan.refused);
-	ok(plan.n_ctx == 100 && (info.state_bytes ? plan.state_bytes : plan.kv_bytes) == kv.asked &&
-	   !(info.state_bytes ? plan.kv_bytes : plan.state_bytes), "%s: %llu bytes of %s", name,
-	   (unsigned long long)kv.asked, kv.use);
+	ok(plan.n_ctx == 100 && plan.kv_bytes == kv.asked && plan.state_bytes == state.asked &&
+	   plan.kv_bytes + plan.state_bytes && !info.state_bytes == !state.asked,
+	   "%s: %llu bytes of KV cache, %llu of state", name, (unsigned long long)kv.asked,
+	   (unsigned long long)state.asked);
 	zen5rt_session_free(s);
 	zen5rt_model_free(model);
 }

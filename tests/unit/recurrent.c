@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Sessions of recurrent models: their state is the same however tokens come, goes back where it can and says no where
- * it cannot, and is not touched by what fails. And sessions of all models in files and in other sessions.
+ * Sessions of recurrent models and hybrids: their state is the same however tokens come, goes back where it can and
+ * says no where it cannot, and is not touched by what fails. And sessions of all models in files and in other sessions.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +14,7 @@
 #include "../tap.h"
 
 static const char *const recurrent[] = { "small-mamba", "small-mamba2", "small-rwkv6", "small-rwkv7", "small-rwkv7-Q8_0" };
+static const char *const hybrid[] = { "small-granitehybrid", "small-granitehybrid-moe", "small-granitehybrid-Q8_0" };
 
 #define DATA "tests/golden/data"
 #define N 64
@@ -338,6 +339,41 @@ static void test_recurrent(struct zen5rt *rt, const char *name)
 	zen5rt_model_free(t.m);
 }
 
+/* Some layers attend: beside the state there is a cache, of any type. */
+static void test_hybrid(struct zen5rt *rt, const char *name)
+{
+	struct zen5rt_region_info kv, scratch, state, last;
+	struct zen5rt_model_info info;
+	struct zen5rt_model_plan plan;
+	struct zen5rt_session *s;
+	struct zen5rt_error err;
+	struct trial t;
+	char file[128];
+
+	if (!load(rt, DATA, name, &t))
+		return;
+	zen5rt_model_info(t.m, &info);
+	s = session(&t, 64, 8);
+	ok(!zen5rt_session_region(s, 0, &kv) && !zen5rt_session_region(s, 1, &scratch) &&
+	   !zen5rt_session_region(s, 2, &state) && zen5rt_session_region(s, 3, &last) == -EINVAL &&
+	   !strcmp(kv.use, "KV cache") && !strcmp(scratch.use, "scratch") && !strcmp(state.use, "state") &&
+	   !strcmp(zen5rt_session_kv_type(s), "f32") && info.state_bytes && state.asked == 3 * info.state_bytes,
+	   "a cache of %llu bytes and a state of %llu", (unsigned long long)kv.asked,
+	   (unsigned long long)info.state_bytes);
+	zen5rt_session_free(s);
+	snprintf(file, sizeof(file), DATA "/%s.gguf", name);
+	ok(!zen5rt_model_plan(file, 64, &plan, &err) && !*plan.refused && plan.state_bytes == state.asked &&
+	   plan.kv_bytes == kv.asked && plan.weight_bytes == info.weight_bytes, "which the plan knows");
+	s = session(&t, 128, 8);
+	zen5rt_session_region(s, 0, &last);
+	ok(last.asked == 2 * kv.asked && !zen5rt_session_region(s, 2, &last) && last.asked == state.asked,
+	   "only the cache grows with the context");
+	zen5rt_session_free(s);
+	for (t.kv_type = "f32"; t.kv_type; t.kv_type = *t.kv_type == 'f' ? "q8_0" : NULL)
+		test_all(&t, true);
+	zen5rt_model_free(t.m);
+}
+
 int main(void)
 {
 	struct zen5rt_params p;
@@ -356,6 +392,8 @@ int main(void)
 		return done();
 	for (size_t i = 0; i < sizeof(recurrent) / sizeof(recurrent[0]); i++)
 		test_recurrent(rt, recurrent[i]);
+	for (size_t i = 0; i < sizeof(hybrid) / sizeof(hybrid[0]); i++)
+		test_hybrid(rt, hybrid[i]);
 	if (load(rt, "tests/models", "zen5-tiny", &t)) {
 		for (unsigned int i = 0; (t.kv_type = zen5rt_kv_type(i)); i++)
 			test_all(&t, false);
