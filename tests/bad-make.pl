@@ -114,7 +114,7 @@ bad("template-$_->[0]", with_new($llama, ['tokenizer.chat_template', word($_->[1
 my %lies = (u => [0, 1, 3, 255, 65536, 0x7fffffff, 0x80000000, 0xffffffff], f => ['nan', 'inf', '-inf', -1, 0, 1e-45, 3e38]);
 for my $name (qw(llama-Q4_0 llama-yarn mixtral-Q8_0 qwen2moe-F16 qwen3moe-BF16 deepseek2-Q4_0 deepseek2-v3 phi3-long
 	gemma2
-		 gemma3 granite starcoder2 mamba mamba2 rwkv6 rwkv7 granitehybrid-moe)) {
+		 gemma3 granite starcoder2 mamba mamba2 rwkv6 rwkv7)) {
 	my $bytes = slurp($name);
 	my $at = 24;
 
@@ -143,7 +143,21 @@ bad("hybrid-heads-" . join('_', @$_), with_key($hybrid, $heads, undef, $layers .
     "heads of layers: @$_")
 	for [0, 0, 0], [0, -1, 0], [0, 2, 0], [0, 3, 0], [1, 2, 0], [1, 0, 1], [0, 4097, 0], [0, 1 << 30, 0], [1, 1, 1];
 bad("hybrid-count-$_", with_key($hybrid, $heads, undef, pack('L<Q<', 5, $_)), 'reject', "heads of $_ layers") for 0, 1, 2, 4, ~0;
+for my $key (qw(block_count attention.head_count ssm.inner_size ssm.time_step_rank ssm.group_count ssm.state_size
+		expert_count)) {
+	bad("hybrid-$key-$_", with_key($hybrid, "granitehybrid.$key", undef, pack('L<', $_)),
+	    $key eq 'block_count' ? 'reject' : 'any', "$key is $_") for 0, 1, 2, 4, 255, 1024, 65536, 0xffffffff;
+}
 bad("hybrid-elements-$_", with_key($hybrid, $heads, undef, pack('L<', $_)), 'reject', "heads are of type $_") for 0, 6, 7, 8, 9, 10;
+
+# A layer that does one thing has no numbers for another.
+$hybrid = slurp('nemotron_h');
+my $widths = 'nemotron_h.feed_forward_length';
+$layers = pack('L<Q<', 5, 5);
+bad('sole-whole', $hybrid, 'accept', 'an undamaged hybrid of layers that do one thing');
+bad("sole-widths-" . join('_', @$_), with_key($hybrid, $widths, undef, $layers . pack('l<*', @$_)), 'reject',
+    "feed-forwards of layers: @$_")
+	for [(0) x 5], [40, 40, 0, 0, 40], [0, 40, 40, 0, 40], [0, 40, 0, 0, 41], [0, 40, 0, 0, 0], [0, -4, 0, 0, -4];
 
 # I2_S has bytes behind its weights that no other type has, and blocks that kernels have not.
 my $bitnet = slurp('bitnet-I2_S');

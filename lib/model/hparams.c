@@ -108,26 +108,32 @@ static int read_layers(const struct keys *k, const char *suffix, uint32_t hi, st
 /* What each layer does, of an architecture that attends. */
 static int read_kinds(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
 {
-	int ret = 0;
+	const bool sole = arch->hybrid == Z5_HYBRID_SOLE;
+	int ret;
 
-	switch (arch->hybrid) {
-	case Z5_HYBRID_NONE:
+	if (arch->hybrid) {
+		ret = read_layers(k, "attention.head_count_kv", 4096, h, Z5_ATTENDS, &h->n_head_kv);
+	} else {
 		memset(h->does, Z5_ATTENDS, h->n_layer);
 		ret = key_u32(k, "attention.head_count_kv", 1, 4096, h->n_head, &h->n_head_kv);
-		break;
-	case Z5_HYBRID_EITHER:
-		ret = read_layers(k, "attention.head_count_kv", 4096, h, Z5_ATTENDS, &h->n_head_kv);
-		break;
 	}
-	if (!ret)
+	if (!ret && sole)
+		ret = read_layers(k, "feed_forward_length", 1u << 22, h, Z5_FEEDS, &h->n_ff);
+	else if (!ret)
 		ret = key_u32(k, "feed_forward_length", 1, 1u << 22, 0, &h->n_ff);
 	if (ret)
 		return ret;
 	for (uint32_t i = 0; i < h->n_layer; i++) {
-		h->does[i] |= Z5_FEEDS;
-		if (!(h->does[i] & Z5_ATTENDS))
-			h->does[i] |= Z5_RECURS;
-		h->n_cached += (h->does[i] & Z5_ATTENDS) != 0;
+		uint8_t *does = &h->does[i];
+
+		if (*does == (Z5_ATTENDS | Z5_FEEDS))
+			return z5_fail(k->err, -EINVAL, "%s: layer %u has attention (%s.attention.head_count_kv) and a feed-forward (feed_forward_length)",
+				       gguf_path(k->g), i, arch->name);
+		if (!*does)
+			*does |= Z5_RECURS;
+		if (!sole)
+			*does |= Z5_FEEDS;
+		h->n_cached += (*does & Z5_ATTENDS) != 0;
 	}
 	return arch->ssm ? arch->ssm(k, h) : 0;
 }
@@ -135,7 +141,7 @@ static int read_kinds(const struct keys *k, const struct z5_arch *arch, struct z
 /* Whether anything turns: some say so in a key that once told of something else. */
 static int read_rope(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
 {
-	bool turns = true;
+	bool turns = !arch->unturned;
 	int ret = 0;
 
 	if (arch->rope_switch)

@@ -6,7 +6,7 @@
  * (2501.00656), granite (2407.13739), stablelm 2 (2402.17834), starcoder 2 (2402.19173), command-r (Cohere's model
  * card and published code), BitNet b1.58 (2402.17764, 2504.12285); with experts in moe.c and latent attention in mla.c:
  * mixtral, qwen 2 and 3 MoE, deepseek 2; with blocks of Mamba, of mamba.c, in some layers: granite 4 (IBM's model card
- * and published code). What sets them apart is in the table at the end.
+ * and published code), Nemotron-H (2504.03624). What sets them apart is in the table at the end.
  */
 #include "mamba.h"
 #include "mla.h"
@@ -89,10 +89,10 @@ static int bind_ffn(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i
 		return z5_moe_bind(m, ld, i);
 	if (m->arch->fused)
 		ret = z5_bind_rows(ld, &l->gate, "ffn_gate", 0, n, 2 * n, h->n_embd, up, i);
-	else if (!plain)
+	else if (!plain && !m->arch->no_gate)
 		ret = z5_bind_matrix(ld, &l->gate, "ffn_gate", n, h->n_embd, false, "blk.%u.ffn_gate.weight", i);
 	else
-		ret = z5_bind_vector(ld, &l->up_bias, n, false, "blk.%u.ffn_up.bias", i);
+		ret = z5_bind_vector(ld, &l->up_bias, n, !plain, "blk.%u.ffn_up.bias", i);
 	if (ret)
 		return ret;
 	if (m->arch->fused)
@@ -124,7 +124,30 @@ static int bind_sub(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i
 	return bind_scale(m, ld, &l->down, "blk.%u.ffn_down.scale", i);
 }
 
-static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+static int bind_norms(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+{
+	static const char attn[] = "blk.%u.attn_norm.weight", attn_bias[] = "blk.%u.attn_norm.bias";
+	const struct z5_arch *arch = m->arch;
+	const unsigned int does = m->h.does[i];
+	struct z5_layer *l = &m->layers[i];
+	int ret = 0;
+
+	if (arch->no_pre_norm)
+		return 0;
+	if (does & (Z5_ATTENDS | Z5_RECURS))
+		ret = z5_bind_norm(ld, &l->attn_norm, false, attn, attn_bias, i);
+	if (ret || !(does & Z5_FEEDS))
+		return ret;
+	/* the only norm of a layer has that name whatever the layer does */
+	if (arch->hybrid == Z5_HYBRID_SOLE)
+		return z5_bind_norm(ld, &l->ffn_norm, false, attn, attn_bias, i);
+	/* stablelm 2 12B has none: its blocks are parallel */
+	return z5_bind_norm(ld, &l->ffn_norm, arch->parallel,
+			    arch->sinks ? "blk.%u.post_attention_norm.weight" : "blk.%u.ffn_norm.weight",
+			    "blk.%u.ffn_norm.bias", i);
+}
+
+static int bind_attention(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
 {
 	const struct z5_hparams *h = &m->h;
 	const struct z5_arch *arch = m->arch;
@@ -134,18 +157,6 @@ static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int
 
 	l->window = local ? h->window : 0;
 	l->rope = local ? Z5_ROPE_LOCAL : Z5_ROPE_GLOBAL;
-	if (!arch->no_pre_norm &&
-	    ((ret = z5_bind_norm(ld, &l->attn_norm, false, "blk.%u.attn_norm.weight", "blk.%u.attn_norm.bias", i)) ||
-	     /* stablelm 2 12B has none: its blocks are parallel */
-	     (ret = z5_bind_norm(ld, &l->ffn_norm, arch->parallel,
-			      arch->sinks ? "blk.%u.post_attention_norm.weight" : "blk.%u.ffn_norm.weight",
-			      "blk.%u.ffn_norm.bias", i))))
-		return ret;
-	if (h->does[i] & Z5_RECURS) {
-		ret = z5_ssm_bind(m, ld, i);
-		if (ret || !(h->does[i] & Z5_ATTENDS))
-			return ret ? ret : bind_ffn(m, ld, i);
-	}
 	if (arch->sinks && (ret = z5_bind_vector(ld, &l->sinks, h->n_head, false, "blk.%u.attn_sinks.weight", i)))
 		return ret;
 	if (arch->post_norm &&
@@ -157,10 +168,23 @@ static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int
 	    (ret = bind_sub(m, ld, i)) ||
 	    (ret = z5_bind_matrix(ld, &l->o, "attn_output", h->n_embd,
 				  (uint64_t)h->n_head * (arch->mla ? h->mla.v : h->hd_v), false,
-				  "blk.%u.attn_output.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->o_bias, h->n_embd, !arch->plain_ffn, "blk.%u.attn_output.bias", i)))
+				  "blk.%u.attn_output.weight", i)))
 		return ret;
-	return bind_ffn(m, ld, i);
+	return z5_bind_vector(ld, &l->o_bias, h->n_embd, !arch->plain_ffn, "blk.%u.attn_output.bias", i);
+}
+
+static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
+{
+	const unsigned int does = m->h.does[i];
+	int ret = bind_norms(m, ld, i);
+
+	if (!ret && does & Z5_RECURS)
+		ret = z5_ssm_bind(m, ld, i);
+	if (!ret && does & Z5_ATTENDS)
+		ret = bind_attention(m, ld, i);
+	if (!ret && does & Z5_FEEDS)
+		ret = bind_ffn(m, ld, i);
+	return ret;
 }
 
 static int llama_bind(struct zen5rt_model *m, struct z5_loader *ld)
@@ -281,6 +305,8 @@ static void ffn_up(const struct z5_pass *p, const struct z5_layer *l)
 			z5_add(gated ? z5_row(&p->s->up, t) + r0 : g, l->up_bias + r0, r1 - r0);
 		if (p->m->arch->gelu)
 			p->k->gelu_mul(g, gated ? z5_row(&p->s->up, t) + r0 : NULL, r1 - r0);
+		else if (p->m->arch->relu2 && !gated)
+			z5_relu_squared(g, r1 - r0);
 		else if (p->m->arch->relu2)
 			z5_relu2_mul(g, z5_row(&p->s->up, t) + r0, r1 - r0);
 		else
@@ -296,17 +322,18 @@ static void ffn_down(const struct z5_pass *p, const struct z5_layer *l)
 	residual(p, &l->down, l->down_bias, l->ffn_post_norm);
 }
 
-static void layer(const struct z5_pass *p, unsigned int i)
+/* x += attention, or a block of Mamba. A barrier has to follow. */
+static void mix(const struct z5_pass *p, unsigned int i, bool parallel)
 {
 	const struct z5_layer *l = &p->m->layers[i];
-	const bool attends = p->h->does[i] & Z5_ATTENDS;
-	/* the feed-forward reads what attention reads, and is done with it before the acts are used again */
-	const bool parallel = p->m->arch->parallel && !l->ffn_norm.w;
 
-	if (!attends) {
+	if (!(p->h->does[i] & Z5_ATTENDS)) {
 		z5_prepare_norm(p, &l->attn_norm, z5_ssm_forms(&l->ssm));
 		z5_ssm_block(p, i);
-	} else if (p->m->arch->mla) {
+		residual(p, &l->ssm.out, NULL, NULL);
+		return;
+	}
+	if (p->m->arch->mla) {
 		z5_prepare_norm(p, &l->attn_norm, z5_mla_forms(&l->mla));
 		z5_mla_heads(p, i);
 		z5_attention(p, i);
@@ -324,10 +351,13 @@ static void layer(const struct z5_pass *p, unsigned int i)
 		z5_attention(p, i);
 		prepare_sub(p, &p->s->att, l->attn_sub_norm, &l->o);
 	}
-	if (attends)
-		z5_product_buf(p, &l->o, &p->s->y);
-	residual(p, attends ? &l->o : &l->ssm.out, l->o_bias, l->attn_post_norm);
-	z5_barrier(p->t);
+	z5_product_buf(p, &l->o, &p->s->y);
+	residual(p, &l->o, l->o_bias, l->attn_post_norm);
+}
+
+/* x += the feed-forward. A barrier has to follow. */
+static void feed(const struct z5_pass *p, const struct z5_layer *l, bool parallel)
+{
 	if (l->moe.router.ops) {
 		z5_prepare_norm(p, &l->ffn_norm, z5_moe_forms(&l->moe));
 		z5_moe_ffn(p, &l->moe);
@@ -338,6 +368,22 @@ static void layer(const struct z5_pass *p, unsigned int i)
 		z5_prepare_norm(p, &l->ffn_norm, ffn_forms(l));
 		ffn_up(p, l);
 		ffn_down(p, l);
+	}
+}
+
+static void layer(const struct z5_pass *p, unsigned int i)
+{
+	const struct z5_layer *l = &p->m->layers[i];
+	const unsigned int does = p->h->does[i];
+	/* the feed-forward reads what attention reads, and is done with it before the acts are used again */
+	const bool parallel = p->m->arch->parallel && !l->ffn_norm.w;
+
+	if (does & (Z5_ATTENDS | Z5_RECURS))
+		mix(p, i, parallel);
+	if (does & Z5_FEEDS) {
+		if (does != Z5_FEEDS)
+			z5_barrier(p->t);
+		feed(p, l, parallel);
 	}
 	z5_layer_end(p, i);
 }
@@ -390,6 +436,8 @@ const struct z5_arch z5_llama_archs[] = {
 	{ .name = "granite", LLAMA, .logit_divisor = true },
 	{ .name = "granitehybrid", HYBRID, .ssm = z5_hparams_ssm2, .hybrid = Z5_HYBRID_EITHER, .moe = &granitehybrid,
 	  .logit_divisor = true, .rope_switch = true },
+	{ .name = "nemotron_h", HYBRID, .ssm = z5_hparams_ssm2, .hybrid = Z5_HYBRID_SOLE, .unturned = true,
+	  .no_gate = true, .relu2 = true },
 	{ .name = "stablelm", LLAMA, .neox = true, .layer_norm = true, .norm_bias = true, .parallel = true,
 	  .qk_norm = Z5_QK_OPTIONAL },
 	{ .name = "starcoder2", LLAMA, .neox = true, .layer_norm = true, .norm_bias = true, .qkv_bias = true,

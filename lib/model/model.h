@@ -181,6 +181,7 @@ enum z5_qk_norm {
 enum z5_hybrid {
 	Z5_HYBRID_NONE,
 	Z5_HYBRID_EITHER,	/* those without KV heads, instead of attention */
+	Z5_HYBRID_SOLE,		/* those that have neither KV heads nor a feed-forward: a layer does one thing */
 };
 
 struct keys;
@@ -206,6 +207,8 @@ struct z5_arch {
 	bool gelu, relu2;	/* instead of SiLU */
 	bool sub_norm;		/* what o and down take is normalised; matrices may have scales (BitNet) */
 	bool rope_switch;	/* the file may say that nothing turns */
+	bool unturned;		/* nothing does */
+	bool no_gate;		/* of the feed-forward; biases there as the file has them */
 	enum z5_hybrid hybrid;
 	int (*ssm)(const struct keys *k, struct z5_hparams *h);	/* of a hybrid: reads the numbers of Mamba */
 	bool embd_sqrt;		/* embeddings are multiplied by sqrt(n_embd) */

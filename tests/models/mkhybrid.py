@@ -5,7 +5,8 @@
 usage: mkhybrid.py OUTDIR [PART-OF-A-NAME]     writes the models and their references
        mkhybrid.py seeds [PART-OF-A-NAME]      looks for seeds of those with experts, as mkmoe.py does
 
-Weights as mkrecur.py and mkmoe.py make them. In `layers` M stands for Mamba, * for attention.
+Weights as mkrecur.py and mkmoe.py make them. In `layers` M stands for Mamba, * for attention, - for a feed-forward
+that is a layer of its own.
 """
 import math
 import os
@@ -34,6 +35,10 @@ MODELS = {
                                      state=16, conv=4, rank=2, groups=2, experts=4, used=2, ffn_shared=20, keys=GRANITE),
     'small-granitehybrid-Q8_0': dict(seed=3, arch='granitehybrid', t=Q8_0, dim=64, layers='*M', heads=4, kv=2, ffn=64, inner=128,
                                      state=32, conv=4, rank=4, groups=1, keys={**GRANITE, **TURNLESS}),
+    # three groups of two heads; heads of 24; biases, which published models could have and have not
+    'small-nemotron_h':         dict(seed=4, arch='nemotron_h', t=F16, dim=32, layers='M-*M-', heads=2, kv=1, head=24, ffn=40,
+                                     inner=96, state=16, conv=4, rank=6, groups=3, biases=True,
+                                     keys={'attention.layer_norm_epsilon': (FLOAT, 1e-5)}),
 }
 
 
@@ -54,6 +59,12 @@ class Hybrid(Builder):
     def uniform(s, n, least, most, *shape):
         s.w[n] = s.rng.uniform(least, most, shape).astype(np.float32), F32
 
+    def alone(s, b, c):
+        s.matrix(b + 'ffn_up.weight', c['ffn'], c['dim'], gain=1.5)
+        s.matrix(b + 'ffn_down.weight', c['dim'], c['ffn'], gain=.5)
+        for n, size in (('up', c['ffn']), ('down', c['dim'])):
+            s.vector(f'{b}ffn_{n}.bias', size, spread=.3)
+
     def ffn(s, b, c):
         s.vector(b + 'ffn_norm.weight', c['dim'], mean=1)
         if 'experts' in c:
@@ -67,7 +78,7 @@ class Hybrid(Builder):
 def metadata(name, c, n_vocab):
     a, hd = c['arch'] + '.', c.get('head', c['dim'] // c['heads'])
     numbers = {'vocab_size': n_vocab, 'context_length': 256, 'embedding_length': c['dim'], 'block_count': len(c['layers']),
-               'feed_forward_length': c['ffn'], 'attention.head_count': c['heads'], 'rope.dimension_count': hd,
+               'attention.head_count': c['heads'], 'rope.dimension_count': hd,
                'ssm.conv_kernel': c['conv'], 'ssm.inner_size': c['inner'], 'ssm.state_size': c['state'],
                'ssm.time_step_rank': c['rank'], 'ssm.group_count': c['groups'], 'expert_count': c.get('experts', 0),
                'expert_used_count': c.get('used', 0)}
@@ -75,9 +86,13 @@ def metadata(name, c, n_vocab):
         numbers['expert_shared_feed_forward_length'] = c['ffn_shared']
     if 'head' in c:
         numbers |= {'attention.key_length': hd, 'attention.value_length': hd}
+    if '-' in c['layers']:
+        ffn = [(a + 'feed_forward_length', ARR, (I32, [c['ffn'] if x == '-' else 0 for x in c['layers']]))]
+    else:
+        ffn = [(a + 'feed_forward_length', U32, c['ffn'])]
     return ([('general.architecture', STR, c['arch']), ('general.name', STR, name), ('general.license', STR, 'mit'),
              ('general.file_type', U32, 1 if c['t'] == F16 else 7), ('general.quantization_version', U32, 2)] +
-            [(a + k, U32, v) for k, v in numbers.items()] +
+            [(a + k, U32, v) for k, v in numbers.items()] + ffn +
             [(a + 'attention.head_count_kv', ARR, (I32, [c['kv'] if x == '*' else 0 for x in c['layers']])),
              (a + 'attention.layer_norm_rms_epsilon', FLOAT, 1e-5), (a + 'rope.freq_base', FLOAT, 10000.0)] +
             [(a + k, *v) for k, v in c.get('keys', {}).items()])
@@ -93,9 +108,15 @@ def build(path, name, c):
         s.vector(b + 'attn_norm.weight', dim, mean=1)
         if kind == 'M':
             s.mamba(b, c)
+        elif kind == '-':
+            s.alone(b, c)
         else:
             s.heads(b, c, dim, c.get('head', dim // c['heads']))
-        s.ffn(b, c)
+            for n, size in (('q', c['heads'] * c['head']), ('k', c['kv'] * c['head']), ('v', c['kv'] * c['head']),
+                            ('output', dim)) if 'biases' in c else ():
+                s.vector(f'{b}attn_{n}.bias', size, spread=.3)
+        if '-' not in c['layers']:
+            s.ffn(b, c)
     meta = metadata(name, c, len(vocab.tokens)) + vocab.meta()
 
     def write():

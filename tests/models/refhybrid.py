@@ -44,4 +44,21 @@ class GraniteHybrid(Hybrid):
         return s.head(x)[None] / s.key('logit_scale')
 
 
-ARCHS = {'granitehybrid': GraniteHybrid}
+class NemotronH(Hybrid):
+    """arXiv 2504.03624: every layer is one of three things, its feed-forward has a squared ReLU, and nothing turns."""
+
+    def forward(s, tokens):
+        x = s.w['token_embd.weight'][torch.as_tensor(tokens).flatten()]
+        for i, (kv, ff) in enumerate(zip(s.kv, s.key('feed_forward_length'))):
+            b = f'blk.{i}.'
+            h = s.norm(x, b + 'attn_norm')
+            if kv:
+                x = x + s.attend(h, b, *s.unturned(len(x)))
+            elif ff:
+                x = x + s.linear(F.relu(s.linear(h, b + 'ffn_up')) ** 2, b + 'ffn_down')
+            else:
+                x = x + s.mixer(h, b)
+        return s.head(x)[None]
+
+
+ARCHS = {'granitehybrid': GraniteHybrid, 'nemotron_h': NemotronH}
