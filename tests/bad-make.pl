@@ -159,6 +159,11 @@ bad("sole-widths-" . join('_', @$_), with_key($hybrid, $widths, undef, $layers .
     "feed-forwards of layers: @$_")
 	for [(0) x 5], [40, 40, 0, 0, 40], [0, 40, 40, 0, 40], [0, 40, 0, 0, 41], [0, 40, 0, 0, 0], [0, -4, 0, 0, -4];
 
+$hybrid = slurp('falcon-h1');
+bad('both-whole', $hybrid, 'accept', 'an undamaged hybrid of layers that do both');
+bad("both-heads-$_", with_key($hybrid, 'falcon-h1.attention.head_count_kv', undef, pack('L<', $_)), 'reject', "$_ heads of keys")
+	for 0, 2, 3, 4097, 0xffffffff;
+
 # I2_S has bytes behind its weights that no other type has, and blocks that kernels have not.
 my $bitnet = slurp('bitnet-I2_S');
 bad('bitnet-whole', $bitnet, 'accept', 'an undamaged file of I2_S');

@@ -129,7 +129,7 @@ static int read_kinds(const struct keys *k, const struct z5_arch *arch, struct z
 		if (*does == (Z5_ATTENDS | Z5_FEEDS))
 			return z5_fail(k->err, -EINVAL, "%s: layer %u has attention (%s.attention.head_count_kv) and a feed-forward (feed_forward_length)",
 				       gguf_path(k->g), i, arch->name);
-		if (!*does)
+		if (!*does || arch->hybrid == Z5_HYBRID_BOTH)
 			*does |= Z5_RECURS;
 		if (!sole)
 			*does |= Z5_FEEDS;

@@ -6,7 +6,8 @@
  * (2501.00656), granite (2407.13739), stablelm 2 (2402.17834), starcoder 2 (2402.19173), command-r (Cohere's model
  * card and published code), BitNet b1.58 (2402.17764, 2504.12285); with experts in moe.c and latent attention in mla.c:
  * mixtral, qwen 2 and 3 MoE, deepseek 2; with blocks of Mamba, of mamba.c, in some layers: granite 4 (IBM's model card
- * and published code), Nemotron-H (2504.03624). What sets them apart is in the table at the end.
+ * and published code), Nemotron-H (2504.03624), Falcon-H1 (2507.22448). What sets them apart is in the table at the
+ * end.
  */
 #include "mamba.h"
 #include "mla.h"
@@ -127,6 +128,7 @@ static int bind_sub(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i
 static int bind_norms(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
 {
 	static const char attn[] = "blk.%u.attn_norm.weight", attn_bias[] = "blk.%u.attn_norm.bias";
+	static const char bare[] = "blk.%u.ffn_norm";
 	const struct z5_arch *arch = m->arch;
 	const unsigned int does = m->h.does[i];
 	struct z5_layer *l = &m->layers[i];
@@ -141,6 +143,9 @@ static int bind_norms(struct zen5rt_model *m, struct z5_loader *ld, unsigned int
 	/* the only norm of a layer has that name whatever the layer does */
 	if (arch->hybrid == Z5_HYBRID_SOLE)
 		return z5_bind_norm(ld, &l->ffn_norm, false, attn, attn_bias, i);
+	/* files of Falcon-H1 have it so */
+	if (arch->hybrid == Z5_HYBRID_BOTH && z5_bind_has(ld, bare, i))
+		return z5_bind_norm(ld, &l->ffn_norm, false, bare, NULL, i);
 	/* stablelm 2 12B has none: its blocks are parallel */
 	return z5_bind_norm(ld, &l->ffn_norm, arch->parallel,
 			    arch->sinks ? "blk.%u.post_attention_norm.weight" : "blk.%u.ffn_norm.weight",
@@ -322,7 +327,7 @@ static void ffn_down(const struct z5_pass *p, const struct z5_layer *l)
 	residual(p, &l->down, l->down_bias, l->ffn_post_norm);
 }
 
-/* x += attention, or a block of Mamba. A barrier has to follow. */
+/* x += attention, or a block of Mamba, or both. A barrier has to follow. */
 static void mix(const struct z5_pass *p, unsigned int i, bool parallel)
 {
 	const struct z5_layer *l = &p->m->layers[i];
@@ -339,14 +344,18 @@ static void mix(const struct z5_pass *p, unsigned int i, bool parallel)
 		z5_attention(p, i);
 		z5_mla_result(p, &l->mla, &l->o);
 	} else {
-		z5_prepare_norm(p, &l->attn_norm, qkv_forms(l) | (parallel ? ffn_forms(l) : 0));
+		z5_prepare_norm(p, &l->attn_norm, qkv_forms(l) | (parallel ? ffn_forms(l) : 0) | z5_ssm_forms(&l->ssm));
 		z5_product_buf(p, &l->q, &p->s->q);
 		z5_product_buf(p, &l->k, &p->s->k);
 		z5_product_buf(p, &l->v, &p->s->v);
-		if (parallel)
+		if (l->ssm.out.ops) {
+			z5_ssm_block(p, i);
+			residual(p, &l->ssm.out, NULL, NULL);
+		} else if (parallel) {
 			ffn_up(p, l);
-		else
+		} else {
 			z5_barrier(p->t);
+		}
 		z5_turn_and_store(p, i);
 		z5_attention(p, i);
 		prepare_sub(p, &p->s->att, l->attn_sub_norm, &l->o);
@@ -436,6 +445,8 @@ const struct z5_arch z5_llama_archs[] = {
 	{ .name = "granite", LLAMA, .logit_divisor = true },
 	{ .name = "granitehybrid", HYBRID, .ssm = z5_hparams_ssm2, .hybrid = Z5_HYBRID_EITHER, .moe = &granitehybrid,
 	  .logit_divisor = true, .rope_switch = true },
+	/* its files have the published multipliers in their weights */
+	{ .name = "falcon-h1", HYBRID, .ssm = z5_hparams_ssm2, .hybrid = Z5_HYBRID_BOTH, .neox = true },
 	{ .name = "nemotron_h", HYBRID, .ssm = z5_hparams_ssm2, .hybrid = Z5_HYBRID_SOLE, .unturned = true,
 	  .no_gate = true, .relu2 = true },
 	{ .name = "stablelm", LLAMA, .neox = true, .layer_norm = true, .norm_bias = true, .parallel = true,

@@ -55,7 +55,8 @@ static int bind_mamba2(struct zen5rt_model *m, struct z5_loader *ld, unsigned in
 	    (ret = z5_bind_vectors(ld, &l->a, 1, h->rank, false, "blk.%u.ssm_a", i)) ||
 	    (ret = z5_bind_vectors(ld, &l->d, 1, h->rank, false, "blk.%u.ssm_d", i)))
 		return ret;
-	return z5_bind_vectors(ld, &l->norm, inner / h->groups, h->groups, false, "blk.%u.ssm_norm.weight", i);
+	return z5_bind_vectors(ld, &l->norm, inner / h->groups, h->groups, m->arch->hybrid == Z5_HYBRID_BOTH,
+			       "blk.%u.ssm_norm.weight", i);
 }
 
 int z5_ssm_bind(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
@@ -252,7 +253,10 @@ static void mamba2(const struct z5_pass *p, const struct z5_ssm *l, unsigned int
 		h0 = end;
 	}
 	z5_barrier(p->t);
-	group_norm(p, l);
+	if (l->norm)
+		group_norm(p, l);
+	else
+		z5_prepare(p, &p->s->ssm.z, &l->out);
 }
 
 void z5_ssm_block(const struct z5_pass *p, unsigned int i)

@@ -181,6 +181,7 @@ enum z5_qk_norm {
 enum z5_hybrid {
 	Z5_HYBRID_NONE,
 	Z5_HYBRID_EITHER,	/* those without KV heads, instead of attention */
+	Z5_HYBRID_BOTH,		/* all, beside attention; their own norm is optional */
 	Z5_HYBRID_SOLE,		/* those that have neither KV heads nor a feed-forward: a layer does one thing */
 };
 

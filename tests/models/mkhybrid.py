@@ -5,8 +5,8 @@
 usage: mkhybrid.py OUTDIR [PART-OF-A-NAME]     writes the models and their references
        mkhybrid.py seeds [PART-OF-A-NAME]      looks for seeds of those with experts, as mkmoe.py does
 
-Weights as mkrecur.py and mkmoe.py make them. In `layers` M stands for Mamba, * for attention, - for a feed-forward
-that is a layer of its own.
+Weights as mkrecur.py and mkmoe.py make them. In `layers` M stands for Mamba, * for attention, + for both side by side,
+- for a feed-forward that is a layer of its own.
 """
 import math
 import os
@@ -35,6 +35,11 @@ MODELS = {
                                      state=16, conv=4, rank=2, groups=2, experts=4, used=2, ffn_shared=20, keys=GRANITE),
     'small-granitehybrid-Q8_0': dict(seed=3, arch='granitehybrid', t=Q8_0, dim=64, layers='*M', heads=4, kv=2, ffn=64, inner=128,
                                      state=32, conv=4, rank=4, groups=1, keys={**GRANITE, **TURNLESS}),
+    # the two kinds that are published: without and with the norm of heads
+    'small-falcon-h1':          dict(seed=5, arch='falcon-h1', t=F16, dim=32, layers='++', heads=3, kv=1, head=16, ffn=24, inner=48,
+                                     state=16, conv=4, rank=3, groups=1, norm=False),
+    'small-falcon-h1-norm':     dict(seed=6, arch='falcon-h1', t=Q8_0, dim=64, layers='+', heads=4, kv=2, head=16, ffn=64, inner=96,
+                                     state=32, conv=4, rank=6, groups=2),
     # three groups of two heads; heads of 24; biases, which published models could have and have not
     'small-nemotron_h':         dict(seed=4, arch='nemotron_h', t=F16, dim=32, layers='M-*M-', heads=2, kv=1, head=24, ffn=40,
                                      inner=96, state=16, conv=4, rank=6, groups=3, biases=True,
@@ -53,7 +58,8 @@ class Hybrid(Builder):
         s.uniform(b + 'ssm_a', -2, 1, rank, 1)
         s.w[b + 'ssm_a'] = -np.exp(s.w[b + 'ssm_a'][0]), F32
         s.vector(b + 'ssm_d', rank, 1, mean=1, spread=.3)
-        s.vector(b + 'ssm_norm.weight', groups, inner // groups, mean=1, spread=.2)
+        if c.get('norm', True):
+            s.vector(b + 'ssm_norm.weight', groups, inner // groups, mean=1, spread=.2)
         s.matrix(b + 'ssm_out.weight', dim, inner, gain=1.5)
 
     def uniform(s, n, least, most, *shape):
@@ -66,7 +72,7 @@ class Hybrid(Builder):
             s.vector(f'{b}ffn_{n}.bias', size, spread=.3)
 
     def ffn(s, b, c):
-        s.vector(b + 'ffn_norm.weight', c['dim'], mean=1)
+        s.vector(b + ('ffn_norm' if c['arch'] == 'falcon-h1' else 'ffn_norm.weight'), c['dim'], mean=1)
         if 'experts' in c:
             s.experts(b, c, c['dim'])
             return
@@ -90,11 +96,14 @@ def metadata(name, c, n_vocab):
         ffn = [(a + 'feed_forward_length', ARR, (I32, [c['ffn'] if x == '-' else 0 for x in c['layers']]))]
     else:
         ffn = [(a + 'feed_forward_length', U32, c['ffn'])]
+    if '+' in c['layers']:
+        kv = [(a + 'attention.head_count_kv', U32, c['kv'])]
+    else:
+        kv = [(a + 'attention.head_count_kv', ARR, (I32, [c['kv'] if x == '*' else 0 for x in c['layers']]))]
     return ([('general.architecture', STR, c['arch']), ('general.name', STR, name), ('general.license', STR, 'mit'),
              ('general.file_type', U32, 1 if c['t'] == F16 else 7), ('general.quantization_version', U32, 2)] +
             [(a + k, U32, v) for k, v in numbers.items()] + ffn +
-            [(a + 'attention.head_count_kv', ARR, (I32, [c['kv'] if x == '*' else 0 for x in c['layers']])),
-             (a + 'attention.layer_norm_rms_epsilon', FLOAT, 1e-5), (a + 'rope.freq_base', FLOAT, 10000.0)] +
+            kv + [(a + 'attention.layer_norm_rms_epsilon', FLOAT, 1e-5), (a + 'rope.freq_base', FLOAT, 10000.0)] +
             [(a + k, *v) for k, v in c.get('keys', {}).items()])
 
 
@@ -106,11 +115,11 @@ def build(path, name, c):
     for i, kind in enumerate(c['layers']):
         b = f'blk.{i}.'
         s.vector(b + 'attn_norm.weight', dim, mean=1)
-        if kind == 'M':
+        if kind in 'M+':
             s.mamba(b, c)
-        elif kind == '-':
+        if kind == '-':
             s.alone(b, c)
-        else:
+        elif kind in '*+':
             s.heads(b, c, dim, c.get('head', dim // c['heads']))
             for n, size in (('q', c['heads'] * c['head']), ('k', c['kv'] * c['head']), ('v', c['kv'] * c['head']),
                             ('output', dim)) if 'biases' in c else ():

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 import refmoe
 from refdense import Dense, turn_pairs
+from refmodel import rms_norm
 from refrecur import Mamba, Mamba2
 
 
@@ -44,6 +45,19 @@ class GraniteHybrid(Hybrid):
         return s.head(x)[None] / s.key('logit_scale')
 
 
+class FalconH1(Hybrid):
+    """arXiv 2507.22448: attention and Mamba side by side. The multipliers are in the weights."""
+
+    def forward(s, tokens):
+        x = s.w['token_embd.weight'][torch.as_tensor(tokens).flatten()]
+        for i in range(len(s.kv)):
+            b = f'blk.{i}.'
+            h = s.norm(x, b + 'attn_norm')
+            x = x + s.attend(h, b, *s.plain_rotary(len(x))) + s.mixer(h, b)
+            x = x + s.ffn(rms_norm(x, s.w[b + 'ffn_norm'], s.eps), b)    # without ".weight", as its files have it
+        return s.head(x)[None]
+
+
 class NemotronH(Hybrid):
     """arXiv 2504.03624: every layer is one of three things, its feed-forward has a squared ReLU, and nothing turns."""
 
@@ -61,4 +75,4 @@ class NemotronH(Hybrid):
         return s.head(x)[None]
 
 
-ARCHS = {'granitehybrid': GraniteHybrid, 'nemotron_h': NemotronH}
+ARCHS = {'falcon-h1': FalconH1, 'granitehybrid': GraniteHybrid, 'nemotron_h': NemotronH}

@@ -81,7 +81,8 @@ class Mamba2(Mamba):
                 y.append(h[k] @ C[t, g:g + n] + D[k] * v)
             out.append(torch.cat(y))
         y = (torch.stack(out) * F.silu(z)).view(len(x), groups, -1)
-        y = rms_norm(y, s.w[b + 'ssm_norm.weight'].view(groups, -1), s.key('attention.layer_norm_rms_epsilon'))
+        if b + 'ssm_norm.weight' in s.w:                     # some of Falcon-H1's blocks have none
+            y = rms_norm(y, s.w[b + 'ssm_norm.weight'].view(groups, -1), s.key('attention.layer_norm_rms_epsilon'))
         return s.linear(y.reshape(len(x), inner), b + 'ssm_out')
 
 

@@ -15,7 +15,7 @@
 
 static const char *const recurrent[] = { "small-mamba", "small-mamba2", "small-rwkv6", "small-rwkv7", "small-rwkv7-Q8_0" };
 static const char *const hybrid[] = { "small-granitehybrid", "small-granitehybrid-moe", "small-granitehybrid-Q8_0",
-					"small-nemotron_h" };
+					"small-nemotron_h", "small-falcon-h1", "small-falcon-h1-norm" };
 
 #define DATA "tests/golden/data"
 #define N 64
