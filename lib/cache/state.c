@@ -59,14 +59,29 @@ static int find_copy(const struct z5_state *s, uint32_t pos)
 	return -1;
 }
 
+/* One that is of no position any more, else that of the earliest. */
+static unsigned int oldest_copy(const struct z5_state *s)
+{
+	unsigned int oldest = 0;
+
+	for (unsigned int i = 0; i < Z5_STATE_COPIES; i++) {
+		if (!s->copy[i].used)
+			return i;
+		if (s->copy[i].pos < s->copy[oldest].pos)
+			oldest = i;
+	}
+	return oldest;
+}
+
 void z5_state_keep(struct z5_state *s, uint32_t pos)
 {
+	const unsigned int i = oldest_copy(s);
+
 	if (!pos || find_copy(s, pos) >= 0)
 		return;
-	s->newest = (s->newest + 1) % Z5_STATE_COPIES;
-	memcpy(copy_at(s, s->newest), s->region.addr, s->bytes);
-	s->copy[s->newest].used = true;
-	s->copy[s->newest].pos = pos;
+	memcpy(copy_at(s, i), s->region.addr, s->bytes);
+	s->copy[i].used = true;
+	s->copy[i].pos = pos;
 }
 
 uint32_t z5_state_back(const struct z5_state *s, uint32_t pos)

@@ -21,7 +21,6 @@ struct z5_state {
 		bool used;
 		uint32_t pos;
 	} copy[Z5_STATE_COPIES];
-	unsigned int newest;
 };
 
 /*

@@ -119,6 +119,8 @@ static void test_rewind(const struct trial *t, const float *rows)
 	ok(!zen5rt_session_rewind(s, 29) && !zen5rt_session_can_rewind(s, 28), "later ones are forgotten with what they were of");
 	zen5rt_eval(s, ids + 29, 4, NULL);
 	ok(stands(t, s, rows, 33), "and it goes on as before");
+	zen5rt_eval(s, ids + 33, 2, NULL);
+	ok(zen5rt_session_can_rewind(s, 32) == 29, "what was forgotten makes room first");
 	ok(!zen5rt_session_rewind(s, 0) && !zen5rt_session_pos(s), "back to nothing");
 	zen5rt_eval(s, ids, 33, NULL);
 	ok(stands(t, s, rows, 33), "which has no memory");
