@@ -475,7 +475,7 @@ ZEN5RT_API int zen5rt_eval(struct zen5rt_session *session, const int32_t *tokens
 ZEN5RT_API int zen5rt_eval_all(struct zen5rt_session *session, const int32_t *tokens,
 			       size_t n, float *logits, struct zen5rt_error *err);
 
-/* float[n_vocab] after the last eval, valid until the next; NULL before the first. */
+/* float[n_vocab] after the last eval, valid until the next; NULL before the first and after a cancelled zen5rt_eval_all(). */
 ZEN5RT_API const float *zen5rt_logits(const struct zen5rt_session *session);
 
 /*

@@ -345,6 +345,9 @@ static int eval(struct zen5rt_session *s, const int32_t *tokens, size_t n, float
 			s->pos = start;
 			if (z5_keeps_state(&s->m->h) && n > 1)
 				z5_state_rewind(&s->state, start);
+			/* chunks before this one have left theirs */
+			if (all && i)
+				s->have_logits = false;
 			ret = z5_fail(err, -ECANCELED, "cancelled after %zu of %zu tokens", i, n);
 		} else {
 			s->pos += step.n;

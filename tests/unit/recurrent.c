@@ -155,6 +155,33 @@ static void test_cancel(const struct trial *t, const float *rows)
 	zen5rt_session_free(s);
 }
 
+/* Logits of tokens that are no longer there would be saved as those of the ones that are. */
+static void test_cancel_all(const struct trial *t, const float *rows)
+{
+	float *all = malloc(N * t->row);
+	struct zen5rt_error err;
+	bool good = true;
+
+	for (uint32_t chunk = 1; chunk <= 8; chunk += 7) {
+		struct zen5rt_session *s = session(t, N, chunk);
+
+		zen5rt_eval(s, ids, 11, NULL);
+		for (cancel_at = 1; ; cancel_at++) {
+			asked = 0;
+			if (!zen5rt_eval_all(s, ids + 11, 21, all, &err))
+				break;
+			good &= zen5rt_session_pos(s) == 11 && (!zen5rt_logits(s) || stands(t, s, rows, 11));
+			if (!good)
+				break;
+		}
+		cancel_at = 0;
+		good &= stands(t, s, rows, 32);
+		zen5rt_session_free(s);
+	}
+	ok(good, "%s: cancelled where logits of all are wanted: none are of what was taken back", t->name);
+	free(all);
+}
+
 static void test_copy(const struct trial *t, const float *rows)
 {
 	struct zen5rt_session *a = session(t, N, 8), *b = session(t, 40, 3), *c = session(t, 19, 3);
@@ -287,6 +314,7 @@ static void test_all(struct trial *t, bool is_recurrent)
 		test_rewind(t, rows);
 	}
 	test_cancel(t, rows);
+	test_cancel_all(t, rows);
 	test_copy(t, rows);
 	test_save(t, rows);
 	test_foreign(t);
