@@ -35,7 +35,8 @@ static char *temp_name(const char *path, char **dir)
 	return temp;
 }
 
-static int create(struct z5_tmpfile *t, struct zen5rt_error *err)
+/* mode: who may read and write what it replaces; 0: there is nothing. */
+static int create(struct z5_tmpfile *t, mode_t mode, struct zen5rt_error *err)
 {
 	char *dir, *temp = temp_name(t->path, &dir);
 	mode_t mask;
@@ -47,6 +48,8 @@ static int create(struct z5_tmpfile *t, struct zen5rt_error *err)
 		t->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
 	free(dir);
 	if (t->fd >= 0) {
+		if (mode)
+			fchmod(t->fd, mode);
 		free(temp);
 		return 0;
 	}
@@ -59,13 +62,14 @@ static int create(struct z5_tmpfile *t, struct zen5rt_error *err)
 	/* mkostemp gives it to its owner alone */
 	mask = umask(0);
 	umask(mask);
-	fchmod(t->fd, 0666 & ~mask);
+	fchmod(t->fd, mode ? mode : 0666 & ~mask);
 	return 0;
 }
 
 int z5_tmpfile_open(struct z5_tmpfile *t, const char *path, uint64_t size, bool replace, struct zen5rt_error *err)
 {
 	struct stat st;
+	mode_t mode = 0;
 	int ret;
 
 	*t = (struct z5_tmpfile){ .fd = -1, .path = path, .replace = replace };
@@ -77,12 +81,13 @@ int z5_tmpfile_open(struct z5_tmpfile *t, const char *path, uint64_t size, bool 
 			return z5_fail(err, -EINVAL, "%s: is there and no ordinary file", path);
 		if (!replace)
 			return z5_fail(err, -EEXIST, "%s: is there already", path);
+		mode = st.st_mode & 0777;
 	} else if (errno != ENOENT) {
 		return fail(t, "cannot be a name for the result", err);
 	} else if (!replace && !lstat(path, &st)) {
 		return z5_fail(err, -EEXIST, "%s: is there already, a link to nothing", path);
 	}
-	ret = create(t, err);
+	ret = create(t, mode, err);
 	if (ret)
 		return ret;
 	/* file systems that cannot reserve find out later */

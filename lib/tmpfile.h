@@ -2,7 +2,8 @@
 /*
  * A file that appears under its name only when it is complete. Until then it has no name at all where the file system
  * can do that (O_TMPFILE), so that not even a killed process leaves something behind; elsewhere it is
- * .NAME.XXXXXX in the same directory, removed on every way out that the process lives to see.
+ * .NAME.XXXXXX in the same directory, removed on every way out that the process lives to see. What it replaces hands
+ * its permissions on: those who could not read that cannot read this.
  */
 #ifndef Z5_TMPFILE_H
 #define Z5_TMPFILE_H

@@ -228,6 +228,13 @@ static off_t size_of(void)
 	return stat(path, &st) ? 0 : st.st_size;
 }
 
+static mode_t mode_of(void)
+{
+	struct stat st;
+
+	return stat(path, &st) ? 0 : st.st_mode & 07777;
+}
+
 /* A byte of every part is another one, then the end is missing, then there is more: each is refused with a line. */
 static void test_damaged(const struct trial *t)
 {
@@ -268,6 +275,7 @@ static void test_save(const struct trial *t, const float *rows)
 	zen5rt_eval(a, ids, 20, NULL);
 	if (!ok(!zen5rt_session_save(a, path, ids, &err), "saved %s", err.message))
 		return;
+	ok(!chmod(path, 0640) && !zen5rt_session_save(a, path, ids, &err) && mode_of() == 0640, "what is nobody else's stays so");
 	zen5rt_eval(b, ids + 9, 9, NULL);
 	memset(tokens, 0, sizeof(tokens));
 	ok(!zen5rt_session_restore(b, path, tokens, &err) && stands(t, b, rows, 20) &&
