@@ -151,6 +151,24 @@ static int read_rope(const struct keys *k, const struct z5_arch *arch, struct z5
 	return z5_rope_read(k, arch, h->hd_k, h->n_ctx, &h->rope);
 }
 
+static uint64_t sum_pairs(const struct keys *k)
+{
+	const size_t len = strlen(k->arch);
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < gguf_n_keys(k->g); i++) {
+		const struct gguf_str key = gguf_key(k->g, i), pair = gguf_raw_pair(k->g, i);
+
+		if (key.len <= len || memcmp(key.p, k->arch, len) || key.p[len] != '.')
+			continue;
+		for (size_t j = 0; j < pair.len; j++) {
+			sum = (sum ^ (uint8_t)pair.p[j]) * 0x100000001b3;
+			sum ^= sum >> 29;
+		}
+	}
+	return sum;
+}
+
 int z5_hparams_read(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
 		    struct zen5rt_error *err)
 {
@@ -159,6 +177,7 @@ int z5_hparams_read(const struct gguf *g, const struct z5_arch *arch, struct z5_
 	int ret;
 
 	memset(h, 0, sizeof(*h));
+	h->sum = sum_pairs(&k);
 	if (arch->hparams)
 		return arch->hparams(g, arch, h, err);
 	if ((ret = key_u32(&k, "context_length", 1, 1u << 30, 0, &h->n_ctx)) ||

@@ -60,6 +60,7 @@ enum {
 };
 
 struct z5_hparams {
+	uint64_t sum;			/* of all pairs of the file that are the architecture's */
 	uint32_t n_ctx, n_embd, n_layer, n_head, n_head_kv, n_ff;
 	uint32_t n_vocab;		/* from the vocabulary */
 	uint32_t hd_k, hd_v;		/* width of a head's key and value */

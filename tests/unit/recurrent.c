@@ -313,6 +313,78 @@ static void test_foreign(const struct trial *t)
 	zen5rt_session_free(s);
 }
 
+static struct zen5rt_model *load(struct zen5rt *rt, const char *dir, const char *name, struct trial *t)
+{
+	struct zen5rt_model_info info;
+	struct zen5rt_model *m = NULL;
+	struct zen5rt_error err = { "" };
+	char file[128];
+
+	snprintf(file, sizeof(file), "%s/%s.gguf", dir, name);
+	if (!ok(!zen5rt_model_load(rt, file, &m, &err), "%s loads %s", name, err.message))
+		return NULL;
+	zen5rt_model_info(m, &info);
+	*t = (struct trial){ m, name, NULL, info.n_vocab * sizeof(float) };
+	return m;
+}
+
+/* A copy of a model with n other bytes at an offset. */
+static void altered(const char *file, const char *bytes, size_t size, size_t at, const char *with, size_t n)
+{
+	FILE *f = fopen(file, "w");
+
+	if (!f || fwrite(bytes, 1, at, f) != at || fwrite(with, 1, n, f) != n ||
+	    fwrite(bytes + at + n, 1, size - at - n, f) != size - at - n || fclose(f)) {
+		printf("Bail out! %s\n", file);
+		exit(1);
+	}
+}
+
+static void test_sibling(struct zen5rt *rt, const char *what)
+{
+	struct zen5rt_session_params p;
+	struct zen5rt_session *s = NULL;
+	struct zen5rt_model *m = NULL;
+	struct zen5rt_error err = { "" };
+	int32_t tokens[N];
+
+	zen5rt_session_params_init(&p);
+	p.n_ctx = N;
+	if (ok(!zen5rt_model_load(rt, other, &m, &err) && !zen5rt_session_new(m, &p, &s, &err), "a model with %s %s", what,
+	       err.message))
+		ok(zen5rt_session_restore(s, path, tokens, &err) == -EINVAL && strstr(err.message, "another model"),
+		   "is another one: %s", err.message);
+	zen5rt_session_free(s);
+	zen5rt_model_free(m);
+}
+
+/* Models that have the same shape and nearly the same bytes. */
+static void test_siblings(struct zen5rt *rt)
+{
+	static const char key[] = "mamba.attention.layer_norm_rms_epsilon";
+	static char bytes[1 << 17];
+	const float eps = 1e-3f, weight = 0.5f;
+	struct zen5rt_session *s;
+	struct trial t;
+	FILE *f = fopen(DATA "/small-mamba.gguf", "r");
+	const size_t size = f ? fread(bytes, 1, sizeof(bytes), f) : 0;
+	const char *at = memmem(bytes, size, key, strlen(key));
+
+	if (f)
+		fclose(f);
+	if (!ok(at && size < sizeof(bytes), "a file to alter") || !load(rt, DATA, "small-mamba", &t))
+		return;
+	s = session(&t, N, 8);
+	zen5rt_eval(s, ids, 5, NULL);
+	zen5rt_session_save(s, path, ids, NULL);
+	zen5rt_session_free(s);
+	zen5rt_model_free(t.m);
+	altered(other, bytes, size, (size_t)(at - bytes) + strlen(key) + 4, (const char *)&eps, 4);
+	test_sibling(rt, "another epsilon");
+	altered(other, bytes, size, size - 64, (const char *)&weight, 4);
+	test_sibling(rt, "another weight");
+}
+
 static void test_all(struct trial *t, bool is_recurrent)
 {
 	float *rows = one_by_one(t, N);
@@ -327,21 +399,6 @@ static void test_all(struct trial *t, bool is_recurrent)
 	test_save(t, rows);
 	test_foreign(t);
 	free(rows);
-}
-
-static struct zen5rt_model *load(struct zen5rt *rt, const char *dir, const char *name, struct trial *t)
-{
-	struct zen5rt_model_info info;
-	struct zen5rt_model *m = NULL;
-	struct zen5rt_error err = { "" };
-	char file[128];
-
-	snprintf(file, sizeof(file), "%s/%s.gguf", dir, name);
-	if (!ok(!zen5rt_model_load(rt, file, &m, &err), "%s loads %s", name, err.message))
-		return NULL;
-	zen5rt_model_info(m, &info);
-	*t = (struct trial){ m, name, NULL, info.n_vocab * sizeof(float) };
-	return m;
 }
 
 static void test_recurrent(struct zen5rt *rt, const char *name)
@@ -442,6 +499,7 @@ int main(void)
 		test_all(&t, false);
 		zen5rt_model_free(t.m);
 	}
+	test_siblings(rt);
 	zen5rt_close(rt);
 	unlink(path);
 	unlink(other);
