@@ -489,7 +489,8 @@ ZEN5RT_API int zen5rt_session_rewind(struct zen5rt_session *session, uint32_t po
 ZEN5RT_API uint32_t zen5rt_session_can_rewind(const struct zen5rt_session *session, uint32_t pos);
 
 /*
- * Makes `to` stand where from stands, with its logits; both go on by themselves. -EINVAL if they are of different
+ * Makes `to` stand where from stands, with its logits; both go on by themselves, and a recurrent model's `to` can be
+ * rewound only to its beginning. -EINVAL if they are of different
  * models or types of KV cache, -ENOSPC if the context of `to` is too small; it is then unchanged.
  */
 ZEN5RT_API int zen5rt_session_copy(struct zen5rt_session *to, const struct zen5rt_session *from,

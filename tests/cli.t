@@ -126,6 +126,9 @@ for my $m ($model, $mamba, $hybrid, 'tests/golden/data/small-rwkv7.gguf') {
 fails("$run $model --prompt-cache $dir/cache -p x", 1, qr/\Q$dir\E\/cache: is a session of another model/, "another model's cache");
 fails("$run $model --prompt-cache $model -p x", 1, qr/\Q$model\E: is no saved session/, 'what is none is not written over');
 fails("$run $model --prompt-cache $dir/none/cache -p x -n 1", 1, qr/none\/cache: /, 'a directory that is not there');
+# a token that there is not would be found by evaluating
+fails("$run $model --prompt-cache $dir/none/cache --tokens 1,999999", 1, qr/none\/cache: its directory takes no new file/,
+      'which is said before the prompt is evaluated');
 fails("$run $model --prompt-cache $dir/cache --chat -p x", 64, qr/--prompt-cache is not for chat/, 'not for chat');
 
 # the context: filled exactly, and refused when the prompt is longer

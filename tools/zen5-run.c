@@ -2,6 +2,7 @@
 /* zen5-run: continues a text with a GGUF model, or converses with it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,18 @@ static size_t take_up(const char *path, struct run *r)
 	return same;
 }
 
+/* Dies where no file can be made, before the prompt is evaluated in vain. */
+static void check_directory(const char *path)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		die("out of memory");
+	if (access(dirname(copy), W_OK | X_OK))
+		die("%s: its directory takes no new file: %s", path, strerror(errno));
+	free(copy);
+}
+
 /* Evaluates the prompt of r; -ECANCELED by Ctrl-C. */
 static int evaluate(const struct options *o, struct zen5rt_sampler *smp, struct run *r)
 {
@@ -156,6 +169,8 @@ static int evaluate(const struct options *o, struct zen5rt_sampler *smp, struct 
 	r->prompt_start = now();
 	if (o->prompt_cache)
 		r->n_kept = take_up(o->prompt_cache, r);
+	if (o->prompt_cache && r->n_kept < r->n_prompt)
+		check_directory(o->prompt_cache);
 	if (r->n_kept < r->n_prompt)
 		ret = zen5rt_eval(r->session, r->ids + r->n_kept, r->n_prompt - r->n_kept, &err);
 	if (ret && ret != -ECANCELED)
