@@ -164,6 +164,19 @@ bad('both-whole', $hybrid, 'accept', 'an undamaged hybrid of layers that do both
 bad("both-heads-$_", with_key($hybrid, 'falcon-h1.attention.head_count_kv', undef, pack('L<', $_)), 'reject', "$_ heads of keys")
 	for 0, 2, 3, 4097, 0xffffffff;
 
+# Numbers that each could be, but not beside the others.
+for my $lie (['mamba2', 'ssm.time_step_rank', 3, 16, 128], ['mamba2', 'ssm.group_count', 0, 3, 8, 1025],
+	     ['mamba2', 'ssm.state_size', 4, 8, 24, 1040], ['mamba2', 'ssm.inner_size', 64, 96, 120, 130],
+	     ['mamba2', 'ssm.conv_kernel', 0, 1, 9], ['mamba', 'ssm.state_size', 6, 1028], ['mamba', 'ssm.inner_size', 40, 64],
+	     ['rwkv6', 'wkv.head_size', 4, 12, 64], ['rwkv7', 'wkv.head_size', 4, 12, 20, 32], ['rwkv7', 'embedding_length', 40, 72]) {
+	my ($name, $key, @values) = @$lie;
+
+	bad("$name-beside-$key-$_", with_key(slurp($name), "$name.$key", undef, pack('L<', $_)), 'reject', "$key is $_ beside the rest")
+		for @values;
+}
+bad("rwkv7-shifts-$_", with_new(slurp('rwkv7'), ['rwkv7.token_shift_count', num($_)]), $_ == 2 ? 'accept' : 'reject',
+    "token_shift_count is $_") for 0, 1, 2, 3;
+
 # I2_S has bytes behind its weights that no other type has, and blocks that kernels have not.
 my $bitnet = slurp('bitnet-I2_S');
 bad('bitnet-whole', $bitnet, 'accept', 'an undamaged file of I2_S');

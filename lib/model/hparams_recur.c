@@ -104,9 +104,12 @@ int z5_hparams_mamba2(const struct gguf *g, const struct z5_arch *arch, struct z
 static int read_wkv(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
 {
 	struct z5_wkv_hparams *w = &h->wkv;
+	uint32_t shifts;
 	int ret;
 
-	if ((ret = read_common(k, arch, h)) ||
+	/* with one, the channel mix is another model's: it sees no token but its own */
+	if ((ret = key_u32(k, "token_shift_count", 2, 2, 2, &shifts)) ||
+	    (ret = read_common(k, arch, h)) ||
 	    (ret = key_u32(k, "feed_forward_length", 1, 1u << 22, 0, &h->n_ff)) ||
 	    (ret = key_u32(k, "wkv.head_size", 8, 1024, 0, &w->size)) ||
 	    (ret = multiple(k, "wkv.head_size", w->size, 8)) ||
