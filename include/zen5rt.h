@@ -475,7 +475,10 @@ ZEN5RT_API int zen5rt_eval(struct zen5rt_session *session, const int32_t *tokens
 ZEN5RT_API int zen5rt_eval_all(struct zen5rt_session *session, const int32_t *tokens,
 			       size_t n, float *logits, struct zen5rt_error *err);
 
-/* float[n_vocab] after the last eval, valid until the next; NULL before the first and after a cancelled zen5rt_eval_all(). */
+/*
+ * float[n_vocab] after the last eval, valid until the next;
+ * NULL before the first, and where zen5rt_eval_all() was cancelled.
+ */
 ZEN5RT_API const float *zen5rt_logits(const struct zen5rt_session *session);
 
 /*
@@ -489,9 +492,9 @@ ZEN5RT_API int zen5rt_session_rewind(struct zen5rt_session *session, uint32_t po
 ZEN5RT_API uint32_t zen5rt_session_can_rewind(const struct zen5rt_session *session, uint32_t pos);
 
 /*
- * Makes `to` stand where from stands, with its logits; both go on by themselves, and a recurrent model's `to` can be
- * rewound only to its beginning. -EINVAL if they are of different
- * models or types of KV cache, -ENOSPC if the context of `to` is too small; it is then unchanged.
+ * Makes `to` stand where from stands, with its logits; both go on by themselves. A recurrent model's can be rewound
+ * only to its beginning then. -EINVAL if they are of different models or types of KV cache, -ENOSPC if the context of
+ * `to` is too small; it is then unchanged.
  */
 ZEN5RT_API int zen5rt_session_copy(struct zen5rt_session *to, const struct zen5rt_session *from,
 				   struct zen5rt_error *err);
