@@ -37,6 +37,10 @@ for my $type (qw(F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K 
 		or die 'mkmodel failed';
 	push @models, $m;
 }
+# rows so long that a product takes a chunk in parts; its scale is for each part
+push @models, "$dir/wide.gguf";
+system("$b/tests/bench/mkmodel", '--shape', 'bitnet', '--type', 'I2_S', '--embd', 256, '--heads', 4, '--kv', 2, '--ff', 6912,
+       '--layers', 1, '--vocab', 333, $models[-1]) == 0 or die 'mkmodel failed';
 push @models, sort(glob('tests/models/zen5-*.gguf'), glob('tests/golden/data/*.gguf'));
 
 # longer than two chunks of attention, and no multiple of any tile
