@@ -265,6 +265,18 @@ static void test_damaged(const struct trial *t)
 	zen5rt_session_free(s);
 }
 
+/* What was restored is saved again, which another session restores. */
+static void test_again(const struct trial *t, const struct zen5rt_session *s, const float *rows)
+{
+	struct zen5rt_session *b = session(t, N, 8);
+	struct zen5rt_error err = { "" };
+	int32_t tokens[N];
+
+	ok(!zen5rt_session_save(s, path, ids, &err) && !zen5rt_session_restore(b, path, tokens, &err) && zen5rt_logits(b) &&
+	   stands(t, b, rows, 20), "and once more, logits too %s", err.message);
+	zen5rt_session_free(b);
+}
+
 static void test_save(const struct trial *t, const float *rows)
 {
 	struct zen5rt_session *a = session(t, N, 8), *b = session(t, 40, 3), *c = session(t, 19, 3);
@@ -280,6 +292,7 @@ static void test_save(const struct trial *t, const float *rows)
 	memset(tokens, 0, sizeof(tokens));
 	ok(!zen5rt_session_restore(b, path, tokens, &err) && stands(t, b, rows, 20) &&
 	   !memcmp(tokens, ids, 20 * sizeof(*ids)), "restored in another session, with its tokens and logits %s", err.message);
+	test_again(t, b, rows);
 	zen5rt_eval(b, ids + 20, 12, NULL);
 	ok(stands(t, b, rows, 32), "goes on: the same bytes");
 	zen5rt_session_rewind(a, 0);
