@@ -272,8 +272,8 @@ static void test_again(const struct trial *t, const struct zen5rt_session *s, co
 	struct zen5rt_error err = { "" };
 	int32_t tokens[N];
 
-	ok(!zen5rt_session_save(s, path, ids, &err) && !zen5rt_session_restore(b, path, tokens, &err) && zen5rt_logits(b) &&
-	   stands(t, b, rows, 20), "and once more, logits too %s", err.message);
+	ok(!zen5rt_session_save(s, path, ids, &err) && !zen5rt_session_restore(b, path, tokens, &err) &&
+	   zen5rt_logits(b) && stands(t, b, rows, 20), "and once more, logits too %s", err.message);
 	zen5rt_session_free(b);
 }
 
@@ -287,7 +287,8 @@ static void test_save(const struct trial *t, const float *rows)
 	zen5rt_eval(a, ids, 20, NULL);
 	if (!ok(!zen5rt_session_save(a, path, ids, &err), "saved %s", err.message))
 		return;
-	ok(!chmod(path, 0640) && !zen5rt_session_save(a, path, ids, &err) && mode_of() == 0640, "what is nobody else's stays so");
+	ok(!chmod(path, 0640) && !zen5rt_session_save(a, path, ids, &err) && mode_of() == 0640,
+	   "what is nobody else's stays so");
 	zen5rt_eval(b, ids + 9, 9, NULL);
 	memset(tokens, 0, sizeof(tokens));
 	ok(!zen5rt_session_restore(b, path, tokens, &err) && stands(t, b, rows, 20) &&
