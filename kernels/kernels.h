@@ -437,6 +437,8 @@ void z5_lerp(float *y, const float *x, const float *last, const float *mu, size_
 void z5_lerp_more(float *y, const float *x, const float *last, const float *mu, const float *more, size_t n);
 /* x *= y */
 void z5_mul(float *x, const float *y, size_t n);
+/* x = x / sqrt(mean(x^2) + eps): a norm without weights */
+void z5_unit_rms(float *x, size_t n, float eps);
 /* x = max(x, 0)^2 */
 void z5_relu_squared(float *x, size_t n);
 /*

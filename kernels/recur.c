@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Around the recurrence of RWKV: work that is the same code at every level, as in common.c. */
+/* Around the recurrences of RWKV and Mamba: work that is the same code at every level, as in common.c. */
 #include <math.h>
 
 #include "kernels.h"
@@ -32,7 +32,17 @@ void z5_relu_squared(float *x, size_t n)
 	}
 }
 
-/* Products and sums are rounded apart: fma is a function call where no level's flags are given. */
+/* In these, products and sums are rounded apart: fma is a function call where no level's flags are given. */
+
+void z5_unit_rms(float *x, size_t n, float eps)
+{
+	float lane[16] = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		lane[i % 16] += x[i] * x[i];
+	z5_scale(x, 1.0f / sqrtf(z5_tree_add(lane) / (float)n + eps), n);
+}
+
 void z5_wkv7_key(float *k, float *kk, float *a, const float *k_k, const float *k_a, size_t size)
 {
 	float lane[16] = { 0 }, scale;

@@ -177,6 +177,14 @@ for my $lie (['mamba2', 'ssm.time_step_rank', 3, 16, 128], ['mamba2', 'ssm.group
 bad("rwkv7-shifts-$_", with_new(slurp('rwkv7'), ['rwkv7.token_shift_count', num($_)]), $_ == 2 ? 'accept' : 'reject',
     "token_shift_count is $_") for 0, 1, 2, 3;
 
+# Norms that are there, and are looked for or not.
+my $jamba = slurp('jamba');
+bad('jamba-whole', $jamba, 'accept', 'an undamaged hybrid of Mamba 1');
+bad("jamba-$_-norm", with_tensor($jamba, "blk.0.ssm_${_}_norm.weight", 4, pack('Q<', 4)), 'reject', "the norm of $_ is 4 wide")
+	for qw(dt b c);
+bad("falcon-mamba-$_", with_key(slurp('falcon-mamba'), 'mamba.ssm.dt_b_c_rms', undef, pack('C', $_)), $_ < 2 ? 'accept' : 'any',
+    "whether there are norms: $_") for 0, 1, 2, 255;
+
 # I2_S has bytes behind its weights that no other type has, and blocks that kernels have not.
 my $bitnet = slurp('bitnet-I2_S');
 bad('bitnet-whole', $bitnet, 'accept', 'an undamaged file of I2_S');

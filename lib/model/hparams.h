@@ -36,6 +36,7 @@ struct z5_ssm_hparams {
 	uint32_t rank;			/* inner width of dt; mamba2: heads */
 	uint32_t groups;		/* mamba2: of heads that share B and C */
 	uint32_t width;			/* channels of the convolution */
+	bool rms;			/* mamba: dt, B and C are normalised, without weights */
 };
 
 /* Of RWKV; 0 where there are none. */

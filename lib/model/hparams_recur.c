@@ -53,24 +53,26 @@ static void keep_ssm(struct z5_hparams *h)
 		h->n_kept += (h->does[i] & Z5_RECURS) != 0;
 }
 
-int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
+int z5_hparams_ssm1(const struct keys *k, struct z5_hparams *h)
 {
-	const struct keys k = { g, arch->name, err };
 	struct z5_ssm_hparams *s = &h->ssm;
-	bool norms;
 	int ret;
 
-	if ((ret = read_common(&k, arch, h)) ||
-	    (ret = read_ssm(&k, h)) ||
-	    (ret = multiple(&k, "ssm.state_size", s->state, 4)) ||
-	    (ret = key_bool(&k, "ssm.dt_b_c_rms", false, &norms)))
+	if ((ret = read_ssm(k, h)) ||
+	    (ret = multiple(k, "ssm.state_size", s->state, 4)) ||
+	    (ret = key_bool(k, "ssm.dt_b_c_rms", false, &s->rms)))
 		return ret;
-	if (norms)
-		return z5_fail(err, -EINVAL, "%s: mamba.ssm.dt_b_c_rms: norms between the products (FalconMamba) are not supported",
-			       gguf_path(g));
 	s->width = s->inner;
 	keep_ssm(h);
 	return 0;
+}
+
+int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
+{
+	const struct keys k = { g, arch->name, err };
+	int ret = read_common(&k, arch, h);
+
+	return ret ? ret : z5_hparams_ssm1(&k, h);
 }
 
 int z5_hparams_ssm2(const struct keys *k, struct z5_hparams *h)

@@ -5,9 +5,9 @@
  * qwen3 (2505.09388), gemma (2403.08295), gemma 2 (2408.00118), gemma 3 (2503.19786), phi 3 (2404.14219), olmo 2
  * (2501.00656), granite (2407.13739), stablelm 2 (2402.17834), starcoder 2 (2402.19173), command-r (Cohere's model
  * card and published code), BitNet b1.58 (2402.17764, 2504.12285); with experts in moe.c and latent attention in mla.c:
- * mixtral, qwen 2 and 3 MoE, deepseek 2; with blocks of Mamba, of mamba.c, in some layers: granite 4 (IBM's model card
- * and published code), Nemotron-H (2504.03624), Falcon-H1 (2507.22448). What sets them apart is in the table at the
- * end.
+ * mixtral, qwen 2 and 3 MoE, deepseek 2; with blocks of Mamba, of mamba.c, in some layers: Jamba (2403.19887), granite 4
+ * (IBM's model card and published code), Nemotron-H (2504.03624), Falcon-H1 (2507.22448). What sets them apart is in
+ * the table at the end.
  */
 #include "mamba.h"
 #include "mla.h"
@@ -417,6 +417,7 @@ static const struct z5_moe_kind gptoss = {
 };
 static const struct z5_moe_kind olmoe = { .required = true, .gating = Z5_GATING_SOFTMAX };
 static const struct z5_moe_kind granitemoe = { .required = true, .gating = Z5_GATING_SOFTMAX, .norm = true };
+static const struct z5_moe_kind jamba = { .gating = Z5_GATING_SOFTMAX };
 static const struct z5_moe_kind granitehybrid = { .gating = Z5_GATING_SOFTMAX, .norm = true };
 static const struct z5_moe_kind deepseek = { .gating = Z5_GATING_SOFTMAX };
 
@@ -447,6 +448,8 @@ const struct z5_arch z5_llama_archs[] = {
 	  .logit_divisor = true, .rope_switch = true },
 	/* its files have the published multipliers in their weights */
 	{ .name = "falcon-h1", HYBRID, .ssm = z5_hparams_ssm2, .hybrid = Z5_HYBRID_BOTH, .neox = true },
+	{ .name = "jamba", HYBRID, .ssm = z5_hparams_ssm1, .ssm_norms = true, .hybrid = Z5_HYBRID_EITHER, .moe = &jamba,
+	  .unturned = true },
 	{ .name = "nemotron_h", HYBRID, .ssm = z5_hparams_ssm2, .hybrid = Z5_HYBRID_SOLE, .unturned = true,
 	  .no_gate = true, .relu2 = true },
 	{ .name = "stablelm", LLAMA, .neox = true, .layer_norm = true, .norm_bias = true, .parallel = true,

@@ -37,6 +37,11 @@ static int bind_mamba(struct zen5rt_model *m, struct z5_loader *ld, unsigned int
 	    (ret = z5_bind_vector(ld, &l->dt_bias, inner, false, "blk.%u.ssm_dt.bias", i)) ||
 	    (ret = z5_bind_lines(ld, &l->a, inner, h->state, "blk.%u.ssm_a", i)))
 		return ret;
+	if (m->arch->ssm_norms &&
+	    ((ret = z5_bind_vector(ld, &l->dt_norm, h->rank, false, "blk.%u.ssm_dt_norm.weight", i)) ||
+	     (ret = z5_bind_vector(ld, &l->b_norm, h->state, false, "blk.%u.ssm_b_norm.weight", i)) ||
+	     (ret = z5_bind_vector(ld, &l->c_norm, h->state, false, "blk.%u.ssm_c_norm.weight", i))))
+		return ret;
 	return z5_bind_vector(ld, &l->d, inner, false, "blk.%u.ssm_d", i);
 }
 
@@ -158,6 +163,33 @@ static void steps(const struct z5_pass *p, const float *bias, uint32_t t, uint32
 	}
 }
 
+static void inner_norm(const struct z5_pass *p, float *x, const float *w, size_t n)
+{
+	if (w)
+		p->k->rmsnorm(x, x, w, n, p->h->eps);
+	else
+		z5_unit_rms(x, n, p->h->eps);
+}
+
+/* dt's low rank form, B and C normalised, in the models that do so (Jamba, FalconMamba). */
+static void inner_norms(const struct z5_pass *p, const struct z5_ssm *l)
+{
+	const struct z5_ssm_hparams *h = &p->h->ssm;
+	uint64_t t0, t1;
+
+	if (!l->dt_norm && !h->rms)
+		return;
+	z5_split(p->t, p->n, &t0, &t1);
+	for (uint64_t t = t0; t < t1; t++) {
+		float *x = z5_row(&p->s->ssm.bc, t);
+
+		inner_norm(p, x, l->dt_norm, h->rank);
+		inner_norm(p, x + h->rank, l->b_norm, h->state);
+		inner_norm(p, x + h->rank + h->state, l->c_norm, h->state);
+	}
+	z5_barrier(p->t);
+}
+
 /* acts = the gated result */
 static void mamba(const struct z5_pass *p, const struct z5_ssm *l, unsigned int i)
 {
@@ -172,6 +204,7 @@ static void mamba(const struct z5_pass *p, const struct z5_ssm *l, unsigned int 
 	z5_prepare(p, &s->x, &l->x);
 	z5_product_buf(p, &l->x, &s->bc);
 	z5_barrier(p->t);
+	inner_norms(p, l);
 	z5_prepare(p, &s->bc, &l->dt);
 	z5_product_buf(p, &l->dt, &s->dt);
 	z5_state_wait(p);

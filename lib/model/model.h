@@ -86,6 +86,7 @@ struct z5_ssm {
 	struct z5_weight x;		/* dt's low rank form, B and C; mamba2: none, all but dt is in in_x */
 	struct z5_weight dt, out;
 	const float *conv, *conv_bias, *dt_bias, *a, *d;
+	const float *dt_norm, *b_norm, *c_norm;	/* mamba: weights of norms of these, NULL: none */
 	const float *norm;		/* mamba2, by group of heads; NULL: none */
 };
 
@@ -212,6 +213,7 @@ struct z5_arch {
 	bool no_gate;		/* of the feed-forward; biases there as the file has them */
 	enum z5_hybrid hybrid;
 	int (*ssm)(const struct keys *k, struct z5_hparams *h);	/* of a hybrid: reads the numbers of Mamba */
+	bool ssm_norms;		/* dt, B and C of Mamba 1 have norms with weights */
 	bool embd_sqrt;		/* embeddings are multiplied by sqrt(n_embd) */
 	bool logit_divisor;	/* logit_scale divides */
 	bool local_unstretched;	/* rotary scaling is for layers without a window */
@@ -297,6 +299,7 @@ int z5_hparams_moe(const struct gguf *g, const struct z5_arch *arch, struct z5_h
 int z5_hparams_mla(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
 		   struct zen5rt_error *err);
 /* What hybrids have for z5_arch.ssm. */
+int z5_hparams_ssm1(const struct keys *k, struct z5_hparams *h);
 int z5_hparams_ssm2(const struct keys *k, struct z5_hparams *h);
 /* What recurrent architectures have for z5_arch.hparams. */
 int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);

@@ -40,6 +40,9 @@ MODELS = {
                                      state=16, conv=4, rank=3, groups=1, norm=False),
     'small-falcon-h1-norm':     dict(seed=6, arch='falcon-h1', t=Q8_0, dim=64, layers='+', heads=4, kv=2, head=16, ffn=64, inner=96,
                                      state=32, conv=4, rank=6, groups=2),
+    # experts every other layer
+    'small-jamba':              dict(seed=17, arch='jamba', t=F16, dim=32, layers='M*', heads=2, kv=1, ffn=20, inner=64, state=8,
+                                     conv=4, rank=5, groups=0, experts=4, used=2, experts_at=1),
     # three groups of two heads; heads of 24; biases, which published models could have and have not
     'small-nemotron_h':         dict(seed=4, arch='nemotron_h', t=F16, dim=32, layers='M-*M-', heads=2, kv=1, head=24, ffn=40,
                                      inner=96, state=16, conv=4, rank=6, groups=3, biases=True,
@@ -50,6 +53,9 @@ MODELS = {
 class Hybrid(Builder):
     def mamba(s, b, c):
         dim, inner, state, rank, groups = (c[x] for x in ('dim', 'inner', 'state', 'rank', 'groups'))
+        if not groups:
+            s.mamba1(b, c)
+            return
         wide = inner + 2 * groups * state
         s.matrix(b + 'ssm_in.weight', inner + wide + rank, dim, gain=1.5)
         s.vector(b + 'ssm_conv1d.weight', wide, c['conv'], spread=.7)
@@ -62,6 +68,21 @@ class Hybrid(Builder):
             s.vector(b + 'ssm_norm.weight', groups, inner // groups, mean=1, spread=.2)
         s.matrix(b + 'ssm_out.weight', dim, inner, gain=1.5)
 
+    def mamba1(s, b, c):
+        dim, inner, state, rank = (c[x] for x in ('dim', 'inner', 'state', 'rank'))
+        s.matrix(b + 'ssm_in.weight', 2 * inner, dim, gain=1.5)
+        s.vector(b + 'ssm_conv1d.weight', inner, c['conv'], spread=.7)
+        s.vector(b + 'ssm_conv1d.bias', inner, spread=.3)
+        s.matrix(b + 'ssm_x.weight', rank + 2 * state, inner, gain=1.5)
+        for n, size in (('dt', rank), ('b', state), ('c', state)):
+            s.vector(f'{b}ssm_{n}_norm.weight', size, mean=1, spread=.3)
+        s.matrix(b + 'ssm_dt.weight', inner, rank)
+        s.uniform(b + 'ssm_dt.bias', -4, 0, inner)
+        s.uniform(b + 'ssm_a', -2, 1, inner, state)
+        s.w[b + 'ssm_a'] = -np.exp(s.w[b + 'ssm_a'][0]), F32
+        s.vector(b + 'ssm_d', inner, mean=1, spread=.3)
+        s.matrix(b + 'ssm_out.weight', dim, inner, gain=1.5)
+
     def uniform(s, n, least, most, *shape):
         s.w[n] = s.rng.uniform(least, most, shape).astype(np.float32), F32
 
@@ -71,9 +92,9 @@ class Hybrid(Builder):
         for n, size in (('up', c['ffn']), ('down', c['dim'])):
             s.vector(f'{b}ffn_{n}.bias', size, spread=.3)
 
-    def ffn(s, b, c):
+    def ffn(s, b, c, i):
         s.vector(b + ('ffn_norm' if c['arch'] == 'falcon-h1' else 'ffn_norm.weight'), c['dim'], mean=1)
-        if 'experts' in c:
+        if 'experts' in c and i % 2 == c.get('experts_at', i % 2):
             s.experts(b, c, c['dim'])
             return
         s.matrix(b + 'ffn_gate.weight', c['ffn'], c['dim'], gain=1.5)
@@ -88,6 +109,8 @@ def metadata(name, c, n_vocab):
                'ssm.conv_kernel': c['conv'], 'ssm.inner_size': c['inner'], 'ssm.state_size': c['state'],
                'ssm.time_step_rank': c['rank'], 'ssm.group_count': c['groups'], 'expert_count': c.get('experts', 0),
                'expert_used_count': c.get('used', 0)}
+    if not c['groups']:
+        del numbers['ssm.group_count'], numbers['rope.dimension_count']
     if 'ffn_shared' in c:
         numbers['expert_shared_feed_forward_length'] = c['ffn_shared']
     if 'head' in c:
@@ -125,7 +148,7 @@ def build(path, name, c):
                             ('output', dim)) if 'biases' in c else ():
                 s.vector(f'{b}attn_{n}.bias', size, spread=.3)
         if '-' not in c['layers']:
-            s.ffn(b, c)
+            s.ffn(b, c, i)
     meta = metadata(name, c, len(vocab.tokens)) + vocab.meta()
 
     def write():

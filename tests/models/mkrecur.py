@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import gguf
-from gguf import F16, F32, FLOAT, Q8_0, STR, U32
+from gguf import BOOL, F16, F32, FLOAT, Q8_0, STR, U32
 from mkref import reference
 from mksmall import LONG, NLL, PIECES, SHORT, SPREAD, SPREAD_8BIT
 from refmodel import Model
@@ -24,6 +24,7 @@ from tok import Spm
 MODELS = {
     'small-mamba':      dict(seed=1, arch='mamba', t=F16, dim=32, layers=2, inner=48, state=8, conv=4, rank=5),
     'small-mamba-Q8_0': dict(seed=2, arch='mamba', t=Q8_0, dim=32, layers=2, inner=64, state=16, conv=3, rank=32),
+    'small-falcon-mamba': dict(seed=7, arch='mamba', t=F16, dim=32, layers=2, inner=64, state=8, conv=4, rank=5, rms=True),
     # a width of heads that is no multiple of the other widths, two groups of B and C, an output of its own
     'small-mamba2':     dict(seed=3, arch='mamba2', t=F16, dim=32, layers=2, inner=128, state=16, conv=4, rank=4, groups=2,
                              untied=True),
@@ -34,7 +35,7 @@ MODELS = {
 
 
 def build(path, name, *, seed, arch, t, dim, layers, untied=False, inner=0, state=0, conv=0, rank=0, groups=0, ffn=0,
-          size=0, low=0, rescale=0):
+          size=0, low=0, rescale=0, rms=False):
     rng, w = np.random.default_rng(seed), {}
     vocab = Spm.minimal(PIECES)
     n_vocab = len(vocab.tokens)
@@ -127,7 +128,9 @@ def build(path, name, *, seed, arch, t, dim, layers, untied=False, inner=0, stat
     else:
         shape |= {'wkv.head_size': size, 'attention.decay_lora_rank': 2 * low, 'attention.iclr_lora_rank': 2 * low,
                   'attention.value_residual_mix_lora_rank': low, 'attention.gate_lora_rank': 3 * low}
-    kind = {int: U32, float: FLOAT}
+    if rms:
+        shape['ssm.dt_b_c_rms'] = True
+    kind = {int: U32, float: FLOAT, bool: BOOL}
     meta = [('general.architecture', STR, arch), ('general.name', STR, name), ('general.license', STR, 'mit'),
             ('general.file_type', U32, 1 if t == F16 else 7)]
     meta += [(f'{arch}.{k}', kind[type(v)], v) for k, v in shape.items()] + vocab.meta()

@@ -75,4 +75,19 @@ class NemotronH(Hybrid):
         return s.head(x)[None]
 
 
-ARCHS = {'falcon-h1': FalconH1, 'granitehybrid': GraniteHybrid, 'nemotron_h': NemotronH}
+class Jamba(Hybrid):
+    """arXiv 2403.19887: Mamba 1 with norms inside; nothing turns; experts in some layers."""
+    mixer = Mamba.mixer
+
+    def forward(s, tokens):
+        x = s.w['token_embd.weight'][torch.as_tensor(tokens).flatten()]
+        for i, kv in enumerate(s.kv):
+            b = f'blk.{i}.'
+            h = s.norm(x, b + 'attn_norm')
+            x = x + (s.attend(h, b, *s.unturned(len(x))) if kv else s.mixer(h, b))
+            x = x + s.ffn(s.norm(x, b + 'ffn_norm'), b)
+        return s.head(x)[None]
+
+
+ARCHS = {'falcon-h1': FalconH1, 'granitehybrid': GraniteHybrid, 'jamba': Jamba,
+         'nemotron_h': NemotronH}

@@ -53,6 +53,9 @@ class Mamba(Recurrent):
         u, z = s.linear(x, b + 'ssm_in').chunk(2, -1)
         u = s.conv(u, b)
         low, B, C = s.linear(u, b + 'ssm_x').split([rank, n, n], -1)
+        if b + 'ssm_dt_norm.weight' in s.w or s.key('ssm.dt_b_c_rms'):       # Jamba (2403.19887), FalconMamba (2410.05355)
+            low, B, C = (rms_norm(y, s.w.get(f'{b}ssm_{n}_norm.weight', 1), s.key('attention.layer_norm_rms_epsilon'))
+                         for y, n in ((low, 'dt'), (B, 'b'), (C, 'c')))
         dt = F.softplus(s.linear(low, b + 'ssm_dt'))
         A, D = s.w[b + 'ssm_a'], s.w[b + 'ssm_d']
         h, out = torch.zeros_like(A), []
