@@ -5,8 +5,8 @@
  * qwen3 (2505.09388), gemma (2403.08295), gemma 2 (2408.00118), gemma 3 (2503.19786), phi 3 (2404.14219), olmo 2
  * (2501.00656), granite (2407.13739), stablelm 2 (2402.17834), starcoder 2 (2402.19173), command-r (Cohere's model
  * card and published code), BitNet b1.58 (2402.17764, 2504.12285); with experts in moe.c and latent attention in mla.c:
- * mixtral, qwen 2 and 3 MoE, deepseek 2; with blocks of Mamba, of mamba.c, in some layers: Jamba (2403.19887), granite 4
- * (IBM's model card and published code), Nemotron-H (2504.03624), Falcon-H1 (2507.22448). What sets them apart is in
+ * mixtral, qwen 2 and 3 MoE, deepseek 2; with blocks of Mamba, of mamba.c, in some layers: Jamba (2403.19887), granite
+ * 4 (IBM's model card and published code), Nemotron-H (2504.03624), Falcon-H1 (2507.22448). What sets them apart is in
  * the table at the end.
  */
 #include "mamba.h"
