@@ -4,6 +4,7 @@
 
 usage: trainrecur.py train WORKDIR mamba|rwkv7 SECONDS [TOTAL]   goes on from WORKDIR/state.pt if it is there; the
                                             learning rate falls over TOTAL seconds of one CPU of all runs together
+       trainrecur.py names WORKDIR          from here on names weigh more, and have new, distant vectors: see train.py
        trainrecur.py pack  WORKDIR OUT.gguf
        trainrecur.py check MODEL.gguf       as train.py does
        trainrecur.py prove                  how far the forward passes here are from the definitions
@@ -266,7 +267,9 @@ def learn(work, arch, seconds, total):
                             lr=LR[arch], betas=(0.9, 0.95))
     if state:
         opt.load_state_dict(state['opt'])
-    spent, step, seen = (state[k] for k in ('spent', 'step', 'seen')) if state else (0.0, 0, 0)
+    spent, step, seen, more = (state[k] for k in ('spent', 'step', 'seen', 'names')) if state else (0.0, 0, 0, 1)
+    weight = torch.ones(len(vocab.tokens))
+    weight[train.name_ids(vocab)] = more
     net = NETS[arch]({k: v for k, _, v in meta(arch, len(vocab.tokens))}, w, torch.float32)
     data, recent, cpu, begin = train.Stream(vocab, 100 + step), [], time.process_time() - spent, time.time()
     saved = begin
@@ -274,7 +277,7 @@ def learn(work, arch, seconds, total):
     def save():
         print(f'{spent:5.0f} s  step {step}  {seen / 1e6:.2f} M tokens  loss {np.mean(recent):.3f}', flush=True)
         torch.save({'arch': arch, 'w': {k: v.detach() for k, v in w.items()}, 'opt': opt.state_dict(), 'spent': spent,
-                    'step': step, 'seen': seen}, path)
+                    'step': step, 'seen': seen, 'names': more}, path)
 
     while time.time() - begin < seconds and (u := spent / total) < 1:
         T = SHORT if u < .85 else CONTEXT
@@ -282,7 +285,7 @@ def learn(work, arch, seconds, total):
         for g in opt.param_groups:
             g['lr'] = LR[arch] * min(1, (step + 1) / 60) * (.02 + .98 * .5 * (1 + math.cos(math.pi * u)))
         net.w = as_stored(w)
-        loss = F.cross_entropy(net.forward(x[:, :-1]).flatten(0, 1), x[:, 1:].flatten())
+        loss = F.cross_entropy(net.forward(x[:, :-1]).flatten(0, 1), x[:, 1:].flatten(), weight)
         opt.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(w.values()), 1.0)
@@ -293,6 +296,14 @@ def learn(work, arch, seconds, total):
             saved = time.time()
             save()
     save()
+
+
+def names(work):
+    state = torch.load(work + '/state.pt')
+    vocab, e = the_vocabulary(state['arch']), state['w']['token_embd.weight']
+    ids = train.name_ids(vocab)
+    e[ids] = e[ids].mean(0) + torch.randn(len(ids), DIM, generator=torch.Generator().manual_seed(5)) * e.std()
+    torch.save(state | {'names': 4}, work + '/state.pt')
 
 
 def kind(name, x):
@@ -311,12 +322,19 @@ def pack(work, out):
 
 def check(path):
     g = gguf.Gguf(path)
-    train.check(path, NETS[g.meta['general.architecture']](
-        g.meta, {n: torch.from_numpy(g.tensor(n)) for n in g.info}, torch.float32), vocabulary(g.meta))
+    vocab, w = vocabulary(g.meta), {n: torch.from_numpy(g.tensor(n)) for n in g.info}
+    net = NETS[g.meta['general.architecture']](g.meta, w, torch.float32)
+    train.check(path, net, vocab)
+    x = train.Stream(vocab, 3).batch(64, SHORT)
+    with torch.no_grad():
+        loss = F.cross_entropy(net.forward(x[:, :-1]).flatten(0, 1), x[:, 1:].flatten())
+    print(f'held out {loss:.4f} a token')
 
 
 if __name__ == '__main__':
-    if sys.argv[1] == 'pack':
+    if sys.argv[1] == 'names':
+        names(sys.argv[2])
+    elif sys.argv[1] == 'pack':
         pack(*sys.argv[2:4])
     elif sys.argv[1] == 'check':
         check(sys.argv[2])
