@@ -316,8 +316,11 @@ def kind(name, x):
 def pack(work, out):
     state = torch.load(work + '/state.pt')
     vocab = the_vocabulary(state['arch'])
+    w = as_stored(state['w'])
+    if state['arch'] == 'rwkv7':                             # nothing reads these, but llama.cpp wants them
+        w |= {f'blk.0.time_mix_{c}.weight': torch.zeros_like(w[f'blk.1.time_mix_{c}.weight']) for c in ('v0', 'v1', 'v2')}
     gguf.write(out, meta(state['arch'], len(vocab.tokens)) + vocab.meta(),
-               [(n, x.numpy(), kind(n, x)) for n, x in as_stored(state['w']).items()])
+               [(n, x.numpy(), kind(n, x)) for n, x in w.items()])
 
 
 def check(path):
