@@ -4,6 +4,7 @@
  * choice.
  */
 #include "kernels.h"
+#include "scalar.h"
 
 size_t z5_act_bytes(enum z5_act act, size_t k)
 {
@@ -37,12 +38,8 @@ void z5_scale(float *x, float s, size_t n)
 
 void z5_relu2_mul(float *g, const float *u, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		/* a NaN stays one */
-		float v = g[i] < 0 ? 0 : g[i];
-
-		g[i] = v * v * u[i];
-	}
+	for (size_t i = 0; i < n; i++)
+		g[i] = z5_relu2(g[i]) * u[i];
 }
 
 void z5_rope(float *x, const float *cs, size_t n_rot, int neox)

@@ -25,11 +25,8 @@ void z5_mul(float *x, const float *y, size_t n)
 
 void z5_relu_squared(float *x, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		float v = z5_max(x[i], 0.0f);
-
-		x[i] = v * v;
-	}
+	for (size_t i = 0; i < n; i++)
+		x[i] = z5_relu2(x[i]);
 }
 
 /* In these, products and sums are rounded apart: fma is a function call where no level's flags are given. */

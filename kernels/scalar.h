@@ -117,6 +117,19 @@ static inline float z5_softplus(float x)
 	return fmaf(s + s, p, z5_max(x, 0.0f));
 }
 
+/*
+ * max(x, 0)^2; a NaN stays one. By a mask, since compilers make a jump of a choice between two floats, which signs at
+ * random mispredict.
+ */
+static inline float z5_relu2(float x)
+{
+	uint32_t keep = x < 0 ? 0 : UINT32_MAX, u;
+	float v = x * x;
+
+	memcpy(&u, &v, 4);
+	return z5_bits_f32(u & keep);
+}
+
 /* gelu(x) = x / (1 + exp(x (A + B x^2))), A = -2 sqrt(2 / pi), B = 0.044715 A */
 #define Z5_GELU_A	-1.59576912f
 #define Z5_GELU_B	-0.0713548163f
