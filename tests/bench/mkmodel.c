@@ -387,7 +387,7 @@ static void plan_mamba(const struct recur *r, const struct z5_type_ops *w, unsig
 /* As llama-quantize leaves them: low-rank matrices stay floats. */
 static void plan_rwkv(const struct recur *r, const struct z5_type_ops *w, unsigned int i)
 {
-	const struct z5_type_ops *f = &z5_types[Z5_F32];
+	const struct z5_type_ops *f32 = &z5_types[Z5_F32];
 	const unsigned int n = r->embd, six = !r->gate;
 
 	plain(1, 0, n, 1, 0, "blk.%u.attn_norm.weight", i);
@@ -406,29 +406,29 @@ static void plan_rwkv(const struct recur *r, const struct z5_type_ops *w, unsign
 	add(w, r->ff, n, "blk.%u.channel_mix_value.weight", i);
 	if (six) {
 		plain(0.5f, 0.5f, n, 1, 0, "blk.%u.time_mix_lerp_x.weight", i);
-		add(f, n, 5 * r->iclr, "blk.%u.time_mix_w1.weight", i);
-		add_stack(f, r->iclr, n, 5, "blk.%u.time_mix_w2.weight", i);
+		add(f32, n, 5 * r->iclr, "blk.%u.time_mix_w1.weight", i);
+		add_stack(f32, r->iclr, n, 5, "blk.%u.time_mix_w2.weight", i);
 		plain(0, 0.5f, r->size, n / r->size, 0, "blk.%u.time_mix_first.weight", i);
 		plain(-2, 2, n, 1, 0, "blk.%u.time_mix_decay.weight", i);
-		add(f, n, r->decay, "blk.%u.time_mix_decay_w1.weight", i);
-		add(f, r->decay, n, "blk.%u.time_mix_decay_w2.weight", i);
+		add(f32, n, r->decay, "blk.%u.time_mix_decay_w1.weight", i);
+		add(f32, r->decay, n, "blk.%u.time_mix_decay_w2.weight", i);
 		add(w, n, n, "blk.%u.time_mix_gate.weight", i);
 		plain(0.5f, 0.5f, n, 1, 0, "blk.%u.channel_mix_lerp_r.weight", i);
 		add(w, n, n, "blk.%u.channel_mix_receptance.weight", i);
 		return;
 	}
 	plain(-2, 2, n, 1, 0, "blk.%u.time_mix_w0.weight", i);
-	add(f, n, r->decay, "blk.%u.time_mix_w1.weight", i);
-	add(f, r->decay, n, "blk.%u.time_mix_w2.weight", i);
+	add(f32, n, r->decay, "blk.%u.time_mix_w1.weight", i);
+	add(f32, r->decay, n, "blk.%u.time_mix_w2.weight", i);
 	plain(0, 1, n, 1, 0, "blk.%u.time_mix_a0.weight", i);
-	add(f, n, r->iclr, "blk.%u.time_mix_a1.weight", i);
-	add(f, r->iclr, n, "blk.%u.time_mix_a2.weight", i);
+	add(f32, n, r->iclr, "blk.%u.time_mix_a1.weight", i);
+	add(f32, r->iclr, n, "blk.%u.time_mix_a2.weight", i);
 	plain(0, 1, n, 1, 0, "blk.%u.time_mix_v0.weight", i);
 	/* unused in the first layer, where llama.cpp's files have them as wide as a1 and a2 */
-	add(f, n, i ? r->value : r->iclr, "blk.%u.time_mix_v1.weight", i);
-	add(f, i ? r->value : r->iclr, n, "blk.%u.time_mix_v2.weight", i);
-	add(f, n, r->gate, "blk.%u.time_mix_g1.weight", i);
-	add(f, r->gate, n, "blk.%u.time_mix_g2.weight", i);
+	add(f32, n, i ? r->value : r->iclr, "blk.%u.time_mix_v1.weight", i);
+	add(f32, i ? r->value : r->iclr, n, "blk.%u.time_mix_v2.weight", i);
+	add(f32, n, r->gate, "blk.%u.time_mix_g1.weight", i);
+	add(f32, r->gate, n, "blk.%u.time_mix_g2.weight", i);
 	plain(1, 0.2f, n, 1, 0, "blk.%u.time_mix_k_k.weight", i);
 	plain(1, 0.2f, n, 1, 0, "blk.%u.time_mix_k_a.weight", i);
 	plain(0, 0.2f, n, 1, 0, "blk.%u.time_mix_r_k.weight", i);
