@@ -324,6 +324,8 @@ typedef void (*z5_scan_fn)(const struct z5_scan *s);
  *  wkv6 (Peng et al., arXiv 2404.05892, section 4): y = sum of r[i] (S[i] + u[i] k[i] v), then
  *  S[i] = w[i] S[i] + k[i] v.
  *  wkv7 (2503.14456, section 4): S[i] = w[i] S[i] + (sum of S[j] a[j]) b[i] + k[i] v, then y = sum of r[i] S[i].
+ *  gla, gated linear attention (Yang et al., 2312.06635, section 4): S[i] = w[i] S[i] + k[i] v, then
+ *  y = sum of r[i] S[i].
  */
 struct z5_wkv {
 	size_t size;		/* of a head, a multiple of 8 */
@@ -366,7 +368,7 @@ struct z5_kernels {
 	z5_map_fn map[Z5_N_MAPS];
 	z5_conv_fn conv;
 	z5_scan_fn scan;
-	z5_wkv_fn wkv6, wkv7;
+	z5_wkv_fn wkv6, wkv7, gla;
 	/* Reads n bytes (multiple of 64) and folds them into one word, for bandwidth measurements. */
 	uint64_t (*read)(const void *p, size_t n);
 	z5_peak_fn peak_int8, peak_f32;		/* NULL: the level has no vectors */
@@ -446,6 +448,8 @@ void z5_relu_squared(float *x, size_t n);
  * becomes k (1 + (a - 1) k_a), a becomes a times that unit vector: what z5_wkv has as a, k and b.
  */
 void z5_wkv7_key(float *k, float *kk, float *a, const float *k_k, const float *k_a, size_t size);
+/* k = k (1 - w) */
+void z5_gla_key(float *k, const float *w, size_t n);
 /* y += (sum of r k r_k) v */
 void z5_wkv7_bonus(float *y, const float *r, const float *k, const float *v, const float *r_k, size_t size);
 

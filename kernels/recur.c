@@ -56,6 +56,12 @@ void z5_wkv7_key(float *k, float *kk, float *a, const float *k_k, const float *k
 	}
 }
 
+void z5_gla_key(float *k, const float *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		k[i] *= 1.0f - w[i];
+}
+
 void z5_wkv7_bonus(float *y, const float *r, const float *k, const float *v, const float *r_k, size_t size)
 {
 	float lane[16] = { 0 }, sum;

@@ -48,6 +48,7 @@ void z5_kernels_avx2(struct z5_kernels *k)
 	k->scan = z5_avx2_scan;
 	k->wkv6 = z5_avx2_wkv6;
 	k->wkv7 = z5_avx2_wkv7;
+	k->gla = z5_avx2_gla;
 	k->read = z5_avx2_read;
 	k->peak_int8 = z5_avx2_peak_int8;
 	k->peak_f32 = z5_avx2_peak_f32;

@@ -125,6 +125,7 @@ void z5_avx2_conv(const struct z5_conv *c);
 void z5_avx2_scan(const struct z5_scan *s);
 void z5_avx2_wkv6(const struct z5_wkv *w);
 void z5_avx2_wkv7(const struct z5_wkv *w);
+void z5_avx2_gla(const struct z5_wkv *w);
 uint64_t z5_avx2_read(const void *p, size_t n);
 uint64_t z5_avx2_peak_int8(uint64_t rounds, uint64_t *ops);
 uint64_t z5_avx2_peak_f32(uint64_t rounds, uint64_t *ops);

@@ -208,6 +208,31 @@ AVX2_INLINE void wkv7_eight(const struct z5_wkv *w, size_t head, size_t j)
 	}
 }
 
+AVX2_INLINE void gla_eight(const struct z5_wkv *w, size_t head, size_t j)
+{
+	const size_t from = head * w->size;
+	float *state = w->state + head * z5_wkv_floats(w->size) + j / LANES * w->size * LANES + j % LANES;
+
+	for (size_t t = 0; t < w->n; t++) {
+		const size_t at = t * w->stride + from;
+		const float *r = w->r + at, *k = w->k + at, *decay = w->w + at;
+		const __m256 v = _mm256_loadu_ps(w->v + at + j);
+		__m256 sum[4] = { ZERO, ZERO, ZERO, ZERO };
+
+		for (size_t i = 0; i < w->size; i += 4) {
+			for (size_t l = 0; l < 4; l++) {
+				float *line = state + (i + l) * LANES;
+				__m256 s = _mm256_mul_ps(_mm256_set1_ps(k[i + l]), v);
+
+				s = _mm256_fmadd_ps(_mm256_set1_ps(decay[i + l]), _mm256_loadu_ps(line), s);
+				_mm256_storeu_ps(line, s);
+				sum[l] = _mm256_fmadd_ps(_mm256_set1_ps(r[i + l]), s, sum[l]);
+			}
+		}
+		_mm256_storeu_ps(w->y + at + j, four(sum));
+	}
+}
+
 void z5_avx2_wkv6(const struct z5_wkv *w)
 {
 	for (size_t head = 0; head < w->heads; head++)
@@ -220,4 +245,11 @@ void z5_avx2_wkv7(const struct z5_wkv *w)
 	for (size_t head = 0; head < w->heads; head++)
 		for (size_t j = 0; j < w->size; j += 8)
 			wkv7_eight(w, head, j);
+}
+
+void z5_avx2_gla(const struct z5_wkv *w)
+{
+	for (size_t head = 0; head < w->heads; head++)
+		for (size_t j = 0; j < w->size; j += 8)
+			gla_eight(w, head, j);
 }

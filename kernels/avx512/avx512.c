@@ -48,6 +48,7 @@ void z5_kernels_avx512(struct z5_kernels *k)
 	k->scan = z5_avx512_scan;
 	k->wkv6 = z5_avx512_wkv6;
 	k->wkv7 = z5_avx512_wkv7;
+	k->gla = z5_avx512_gla;
 	k->read = z5_avx512_read;
 	k->peak_int8 = z5_avx512_peak_int8;
 	k->peak_f32 = z5_avx512_peak_f32;

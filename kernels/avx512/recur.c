@@ -205,6 +205,31 @@ AVX512_INLINE void wkv7_group(const struct z5_wkv *w, size_t head, size_t j, __m
 	}
 }
 
+AVX512_INLINE void gla_group(const struct z5_wkv *w, size_t head, size_t j, __mmask16 m)
+{
+	const size_t from = head * w->size;
+	float *state = w->state + head * z5_wkv_floats(w->size) + j * w->size;
+
+	for (size_t t = 0; t < w->n; t++) {
+		const size_t at = t * w->stride + from;
+		const float *r = w->r + at, *k = w->k + at, *decay = w->w + at;
+		const __m512 v = _mm512_maskz_loadu_ps(m, w->v + at + j);
+		__m512 sum[4] = { ZERO, ZERO, ZERO, ZERO };
+
+		for (size_t i = 0; i < w->size; i += 4) {
+			for (size_t l = 0; l < 4; l++) {
+				float *line = state + (i + l) * LANES;
+				__m512 s = _mm512_mul_ps(_mm512_set1_ps(k[i + l]), v);
+
+				s = _mm512_fmadd_ps(_mm512_set1_ps(decay[i + l]), _mm512_maskz_loadu_ps(m, line), s);
+				_mm512_mask_storeu_ps(line, m, s);
+				sum[l] = _mm512_fmadd_ps(_mm512_set1_ps(r[i + l]), s, sum[l]);
+			}
+		}
+		_mm512_mask_storeu_ps(w->y + at + j, m, four(sum));
+	}
+}
+
 /* Whole groups have a mask that the compiler knows. */
 #define WKV(name, group)									\
 void name(const struct z5_wkv *w)								\
@@ -221,3 +246,4 @@ void name(const struct z5_wkv *w)								\
 
 WKV(z5_avx512_wkv6, wkv6_group)
 WKV(z5_avx512_wkv7, wkv7_group)
+WKV(z5_avx512_gla, gla_group)

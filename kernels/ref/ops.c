@@ -155,5 +155,6 @@ void z5_kernels_ref(struct z5_kernels *k)
 	k->scan = z5_ref_scan;
 	k->wkv6 = z5_ref_wkv6;
 	k->wkv7 = z5_ref_wkv7;
+	k->gla = z5_ref_gla;
 	k->read = ref_read;
 }

@@ -133,3 +133,25 @@ void z5_ref_wkv7(const struct z5_wkv *w)
 		}
 	}
 }
+
+void z5_ref_gla(const struct z5_wkv *w)
+{
+	for (size_t ch = 0; ch < w->heads * w->size; ch++) {
+		const size_t from = ch / w->size * w->size;
+		float *state = wkv_state(w, ch / w->size, ch % w->size);
+
+		for (size_t t = 0; t < w->n; t++) {
+			const size_t at = t * w->stride + from;
+			const float v = w->v[t * w->stride + ch];
+			float sum[4] = { 0 };
+
+			for (size_t i = 0; i < w->size; i++) {
+				float *s = state + i * LANES;
+
+				*s = fmaf(w->w[at + i], *s, w->k[at + i] * v);
+				sum[i % 4] = fmaf(w->r[at + i], *s, sum[i % 4]);
+			}
+			w->y[t * w->stride + ch] = four(sum);
+		}
+	}
+}

@@ -39,6 +39,7 @@ void z5_ref_conv(const struct z5_conv *c);
 void z5_ref_scan(const struct z5_scan *s);
 void z5_ref_wkv6(const struct z5_wkv *w);
 void z5_ref_wkv7(const struct z5_wkv *w);
+void z5_ref_gla(const struct z5_wkv *w);
 /* Of attn.c */
 void z5_ref_attn(const struct z5_attn *a);
 

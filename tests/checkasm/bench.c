@@ -203,6 +203,8 @@ static void bench_recur(const struct z5_kernels *k, uint8_t *mem)
 		       TIME(k->wkv6(&w)) / (double)n * 1e6);
 		printf("%-12s wkv7 32 x 64 x 64 n %2zu %7.2f us a token\n", k->level, n,
 		       TIME(k->wkv7(&w)) / (double)n * 1e6);
+		printf("%-12s gla 32 x 64 x 64  n %2zu %7.2f us a token\n", k->level, n,
+		       TIME(k->gla(&w)) / (double)n * 1e6);
 	}
 }
 

@@ -209,8 +209,8 @@ static bool all_scan(const struct level *l, bool heads)
 
 /* ---- time mix ---- */
 
-static bool same_wkv(const struct level *l, bool seven, size_t size, size_t heads, size_t n, enum shape shape,
-		     bool high)
+static bool same_wkv(const struct level *l, z5_wkv_fn ref, z5_wkv_fn fn, size_t size, size_t heads, size_t n,
+		     enum shape shape, bool high)
 {
 	const size_t ch = size * heads, stride = ch + 1, step = first_step(n), row = n * stride;
 	float *in = guarded(SLOT_AUX, 6 * row * sizeof(float), high);
@@ -220,7 +220,6 @@ static bool same_wkv(const struct level *l, bool seven, size_t size, size_t head
 		.size = size, .heads = heads, .r = in, .w = in + row, .k = in + 2 * row, .v = in + 3 * row,
 		.a = in + 4 * row, .b = in + 5 * row, .u = u, .stride = stride,
 	};
-	const z5_wkv_fn ref = seven ? l->ref->wkv7 : l->ref->wkv6, fn = seven ? l->k->wkv7 : l->k->wkv6;
 	char what[128];
 
 	fill_floats(in, 6 * row, shape);
@@ -247,7 +246,7 @@ static bool same_wkv(const struct level *l, bool seven, size_t size, size_t head
 	return end(l, &m, what);
 }
 
-static bool all_wkv(const struct level *l, bool seven)
+static bool all_wkv(const struct level *l, z5_wkv_fn ref, z5_wkv_fn fn)
 {
 	static const size_t sizes[] = { 8, 16, 24, 32, 64, 128 };
 
@@ -255,7 +254,7 @@ static bool all_wkv(const struct level *l, bool seven)
 		for (size_t heads = 1; heads <= 3; heads++)
 			for (size_t n = 1; n <= 9; n += 4)
 				for (int run = 0; run < 4 * N_SHAPES; run++)
-					if (!same_wkv(l, seven, sizes[i], heads, n, (enum shape)(run / 4), run & 1))
+					if (!same_wkv(l, ref, fn, sizes[i], heads, n, (enum shape)(run / 4), run & 1))
 						return false;
 	return true;
 }
@@ -275,9 +274,11 @@ void check_recur(const struct level *l)
 		check(all_scan(l, true), "%s scan of heads", k->level);
 	}
 	if (own_kernel(l, k->wkv6 != below->wkv6, "wkv6"))
-		check(all_wkv(l, false), "%s wkv6", k->level);
+		check(all_wkv(l, l->ref->wkv6, k->wkv6), "%s wkv6", k->level);
 	if (own_kernel(l, k->wkv7 != below->wkv7, "wkv7"))
-		check(all_wkv(l, true), "%s wkv7", k->level);
+		check(all_wkv(l, l->ref->wkv7, k->wkv7), "%s wkv7", k->level);
+	if (own_kernel(l, k->gla != below->gla, "gla"))
+		check(all_wkv(l, l->ref->gla, k->gla), "%s gla", k->level);
 }
 
 /* ---- the definition against the C library ---- */
