@@ -42,8 +42,9 @@ struct z5_ssm_hparams {
 /* Of RWKV; 0 where there are none. */
 struct z5_wkv_hparams {
 	uint32_t size, heads;			/* width of a head */
+	uint32_t heads_kv;			/* rwkv6qwen2: of keys and values; else 0 */
 	uint32_t mix;				/* rwkv6: inner width of the mixes */
-	uint32_t decay, iclr, value, gate;	/* inner widths of these; rwkv6 has only decay */
+	uint32_t decay, iclr, value, gate;	/* inner widths of these; rwkv6 has only decay; gate 0: none */
 	uint32_t rescale;			/* rwkv6: every so many layers all is halved; 0: never */
 };
 

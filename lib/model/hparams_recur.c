@@ -124,27 +124,78 @@ static int read_wkv(const struct keys *k, const struct z5_arch *arch, struct z5_
 	return 0;
 }
 
+static int read_wkv6(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
+{
+	int ret;
+
+	if ((ret = read_wkv(k, arch, h)) ||
+	    (ret = key_u32(k, "time_mix_extra_dim", 1, 1u << 16, 0, &h->wkv.mix)))
+		return ret;
+	return key_u32(k, "time_decay_extra_dim", 1, 1u << 16, 0, &h->wkv.decay);
+}
+
 int z5_hparams_rwkv6(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
 {
 	const struct keys k = { g, arch->name, err };
+	int ret = read_wkv6(&k, arch, h);
+
+	return ret ? ret : key_u32(&k, "rescale_every_n_layers", 0, 1024, 0, &h->wkv.rescale);
+}
+
+static int read_wkv7(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
+{
 	int ret;
 
-	if ((ret = read_wkv(&k, arch, h)) ||
-	    (ret = key_u32(&k, "time_mix_extra_dim", 1, 1u << 16, 0, &h->wkv.mix)) ||
-	    (ret = key_u32(&k, "time_decay_extra_dim", 1, 1u << 16, 0, &h->wkv.decay)))
+	if ((ret = read_wkv(k, arch, h)) ||
+	    (ret = key_u32(k, "attention.decay_lora_rank", 1, 1u << 16, 0, &h->wkv.decay)) ||
+	    (ret = key_u32(k, "attention.iclr_lora_rank", 1, 1u << 16, 0, &h->wkv.iclr)))
 		return ret;
-	return key_u32(&k, "rescale_every_n_layers", 0, 1024, 0, &h->wkv.rescale);
+	return key_u32(k, "attention.value_residual_mix_lora_rank", 1, 1u << 16, 0, &h->wkv.value);
 }
 
 int z5_hparams_rwkv7(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
 {
 	const struct keys k = { g, arch->name, err };
+	int ret = read_wkv7(&k, arch, h);
+
+	return ret ? ret : key_u32(&k, "attention.gate_lora_rank", 1, 1u << 16, 0, &h->wkv.gate);
+}
+
+/* Of the blocks of qwen2: only the time mix sees the token before. */
+static int read_blocks(const struct keys *k, struct z5_hparams *h)
+{
+	uint32_t shifts;
+
+	h->keeps[Z5_WKV_CHANNEL] = 0;
+	return key_u32(k, "token_shift_count", 1, 1, 1, &shifts);
+}
+
+int z5_hparams_rwkv6qwen2(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
+			  struct zen5rt_error *err)
+{
+	const struct keys k = { g, arch->name, err };
+	struct z5_wkv_hparams *w = &h->wkv;
 	int ret;
 
-	if ((ret = read_wkv(&k, arch, h)) ||
-	    (ret = key_u32(&k, "attention.decay_lora_rank", 1, 1u << 16, 0, &h->wkv.decay)) ||
-	    (ret = key_u32(&k, "attention.iclr_lora_rank", 1, 1u << 16, 0, &h->wkv.iclr)) ||
-	    (ret = key_u32(&k, "attention.value_residual_mix_lora_rank", 1, 1u << 16, 0, &h->wkv.value)))
+	if ((ret = read_wkv6(&k, arch, h)) ||
+	    (ret = read_blocks(&k, h)) ||
+	    (ret = key_u32(&k, "attention.head_count_kv", 0, 1u << 20, 0, &w->heads_kv)))
 		return ret;
-	return key_u32(&k, "attention.gate_lora_rank", 1, 1u << 16, 0, &h->wkv.gate);
+	if (!w->heads_kv)
+		w->heads_kv = w->heads;
+	if (w->heads % w->heads_kv)
+		return z5_fail(err, -EINVAL, "%s: %s.attention.head_count_kv %u does not divide the %u heads of %u (wkv.head_size)",
+			       gguf_path(g), arch->name, w->heads_kv, w->heads, w->size);
+	return 0;
+}
+
+int z5_hparams_arwkv7(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
+{
+	const struct keys k = { g, arch->name, err };
+	int ret;
+
+	if ((ret = read_wkv7(&k, arch, h)) ||
+	    (ret = read_blocks(&k, h)))
+		return ret;
+	return key_u32(&k, "attention.gate_lora_rank", 0, 1u << 16, 0, &h->wkv.gate);
 }

@@ -101,10 +101,11 @@ struct z5_rwkv {
 	struct z5_low_rank w;			/* decay */
 	const float *w0;
 	const float *mix;			/* of token and predecessor, for each input */
-	const float *ln, *ln_bias;		/* of heads */
-	const float *mix_x, *u;			/* these two lines: rwkv6 */
+	const float *r_bias, *k_bias, *v_bias;	/* rwkv6qwen2; NULL: none */
+	const float *ln, *ln_bias;		/* of heads; NULL: none */
+	const float *mix_x, *u;			/* these two lines: rwkv6; u: not rwkv6qwen2 */
 	struct z5_weight mix_a; struct z5_stack mix_b;
-	struct z5_low_rank in_a, in_v, in_g;	/* these two: rwkv7; in_v: not in the first layer */
+	struct z5_low_rank in_a, in_v, in_g;	/* these two: rwkv7; in_v: not in layer 0; in_g: arwkv7 may have none */
 	const float *a0, *v0, *k_k, *k_a, *r_k;
 	struct z5_weight key, value, receptance;	/* channel mix; receptance: rwkv6 */
 	const float *mix_key, *mix_receptance;
@@ -306,5 +307,8 @@ int z5_hparams_mamba(const struct gguf *g, const struct z5_arch *arch, struct z5
 int z5_hparams_mamba2(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
 int z5_hparams_rwkv6(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
 int z5_hparams_rwkv7(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
+int z5_hparams_rwkv6qwen2(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
+			  struct zen5rt_error *err);
+int z5_hparams_arwkv7(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err);
 
 #endif

@@ -3,131 +3,18 @@
  * RWKV 6 (Peng et al., arXiv 2404.05892) and 7 (2503.14456): layers of a time mix, which carries a matrix for each head
  * from token to token, and a channel mix. Each input of a layer is mixed of the token's and its predecessor's. Products
  * take all tokens of a chunk at once; heads are divided among threads, each of which follows its own through all tokens
- * in order.
+ * in order. rwkv6qwen2 (Goldstein et al., 2505.03005) and arwkv7 (Yueyu et al., 2501.15570) are a qwen2 whose attention
+ * became a time mix.
  */
+#include <math.h>
 #include <string.h>
 
 #include "layout.h"
 #include "pass.h"
+#include "rwkv.h"
 
 /* Of the norm of heads; no key says so. */
 #define HEAD_EPS 64e-5f
-
-/* ---- binding ---- */
-
-static int bind_low_rank(struct zen5rt_model *m, struct z5_loader *ld, struct z5_low_rank *l, const char *role,
-			 uint64_t rank, const char *a, const char *b, unsigned int i)
-{
-	int ret = z5_bind_matrix(ld, &l->a, role, rank, m->h.n_embd, false, a, i);
-
-	return ret ? ret : z5_bind_matrix(ld, &l->b, role, m->h.n_embd, rank, false, b, i);
-}
-
-/* What both have. */
-static int bind_layer(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
-{
-	const uint64_t n = m->h.n_embd, n_ff = m->h.n_ff;
-	struct z5_rwkv *l = &m->layers[i].rwkv;
-	int ret;
-
-	if ((ret = z5_bind_norm(ld, &m->layers[i].attn_norm, false, "blk.%u.attn_norm.weight",
-				"blk.%u.attn_norm.bias", i)) ||
-	    (ret = z5_bind_norm(ld, &m->layers[i].ffn_norm, false, "blk.%u.attn_norm_2.weight",
-				"blk.%u.attn_norm_2.bias", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->r, "time_mix_receptance", n, n, false,
-				  "blk.%u.time_mix_receptance.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->k, "time_mix_key", n, n, false, "blk.%u.time_mix_key.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->v, "time_mix_value", n, n, false, "blk.%u.time_mix_value.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->out, "time_mix_output", n, n, false, "blk.%u.time_mix_output.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->ln, n, false, "blk.%u.time_mix_ln.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->ln_bias, n, false, "blk.%u.time_mix_ln.bias", i)) ||
-	    (ret = z5_bind_vector(ld, &l->mix_key, n, false, "blk.%u.channel_mix_lerp_k.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->key, "channel_mix_key", n_ff, n, false,
-				  "blk.%u.channel_mix_key.weight", i)))
-		return ret;
-	return z5_bind_matrix(ld, &l->value, "channel_mix_value", n, n_ff, false, "blk.%u.channel_mix_value.weight", i);
-}
-
-static int bind_rwkv6(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
-{
-	const struct z5_wkv_hparams *h = &m->h.wkv;
-	const uint64_t n = m->h.n_embd;
-	struct z5_rwkv *l = &m->layers[i].rwkv;
-	int ret;
-
-	if ((ret = z5_bind_vector(ld, &l->mix_x, n, false, "blk.%u.time_mix_lerp_x.weight", i)) ||
-	    (ret = z5_bind_vectors(ld, &l->mix, n, 5, false, "blk.%u.time_mix_lerp_fused.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->mix_a, "time_mix_w1", 5 * (uint64_t)h->mix, n, false,
-				  "blk.%u.time_mix_w1.weight", i)) ||
-	    (ret = z5_bind_stack(ld, &l->mix_b, "time_mix_w2", 5, 5, n, h->mix, "blk.%u.time_mix_w2.weight", i)) ||
-	    (ret = z5_bind_vectors(ld, &l->u, h->size, h->heads, false, "blk.%u.time_mix_first.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->w0, n, false, "blk.%u.time_mix_decay.weight", i)) ||
-	    (ret = bind_low_rank(m, ld, &l->w, "time_mix_decay", h->decay, "blk.%u.time_mix_decay_w1.weight",
-				 "blk.%u.time_mix_decay_w2.weight", i)) ||
-	    (ret = z5_bind_matrix(ld, &l->g, "time_mix_gate", n, n, false, "blk.%u.time_mix_gate.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->mix_receptance, n, false, "blk.%u.channel_mix_lerp_r.weight", i)))
-		return ret;
-	return z5_bind_matrix(ld, &l->receptance, "channel_mix_receptance", n, n, false,
-			      "blk.%u.channel_mix_receptance.weight", i);
-}
-
-/* The first layer mixes no values into its own; files have those weights or not. */
-static int bind_values(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
-{
-	struct z5_rwkv *l = &m->layers[i].rwkv;
-	int ret;
-
-	if (!i) {
-		z5_bind_nothing(ld, "blk.%u.time_mix_v0.weight", i);
-		z5_bind_nothing(ld, "blk.%u.time_mix_v1.weight", i);
-		z5_bind_nothing(ld, "blk.%u.time_mix_v2.weight", i);
-		return 0;
-	}
-	ret = z5_bind_vector(ld, &l->v0, m->h.n_embd, false, "blk.%u.time_mix_v0.weight", i);
-	return ret ? ret : bind_low_rank(m, ld, &l->in_v, "time_mix_v", m->h.wkv.value, "blk.%u.time_mix_v1.weight",
-					 "blk.%u.time_mix_v2.weight", i);
-}
-
-static int bind_rwkv7(struct zen5rt_model *m, struct z5_loader *ld, unsigned int i)
-{
-	const struct z5_wkv_hparams *h = &m->h.wkv;
-	const uint64_t n = m->h.n_embd;
-	struct z5_rwkv *l = &m->layers[i].rwkv;
-	int ret;
-
-	if ((ret = z5_bind_vectors(ld, &l->mix, n, 6, false, "blk.%u.time_mix_lerp_fused.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->w0, n, false, "blk.%u.time_mix_w0.weight", i)) ||
-	    (ret = bind_low_rank(m, ld, &l->w, "time_mix_w", h->decay, "blk.%u.time_mix_w1.weight",
-				 "blk.%u.time_mix_w2.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->a0, n, false, "blk.%u.time_mix_a0.weight", i)) ||
-	    (ret = bind_low_rank(m, ld, &l->in_a, "time_mix_a", h->iclr, "blk.%u.time_mix_a1.weight",
-				 "blk.%u.time_mix_a2.weight", i)) ||
-	    (ret = bind_low_rank(m, ld, &l->in_g, "time_mix_g", h->gate, "blk.%u.time_mix_g1.weight",
-				 "blk.%u.time_mix_g2.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->k_k, n, false, "blk.%u.time_mix_k_k.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->k_a, n, false, "blk.%u.time_mix_k_a.weight", i)) ||
-	    (ret = z5_bind_vector(ld, &l->r_k, n, false, "blk.%u.time_mix_r_k.weight", i)))
-		return ret;
-	return bind_values(m, ld, i);
-}
-
-static int bind(struct zen5rt_model *m, struct z5_loader *ld)
-{
-	const struct z5_hparams *h = &m->h;
-	int ret;
-
-	if ((ret = z5_bind_matrix(ld, &m->embd, "token_embd", h->n_vocab, h->n_embd, false, "token_embd.weight", 0)) ||
-	    (ret = z5_bind_norm(ld, &m->embd_norm, false, "token_embd_norm.weight", "token_embd_norm.bias", 0)) ||
-	    (ret = z5_bind_matrix(ld, &m->output, "output", h->n_vocab, h->n_embd, true, "output.weight", 0)) ||
-	    (ret = z5_bind_norm(ld, &m->output_norm, false, "output_norm.weight", "output_norm.bias", 0)))
-		return ret;
-	for (unsigned int i = 0; i < h->n_layer && !ret; i++) {
-		ret = bind_layer(m, ld, i);
-		if (!ret)
-			ret = h->wkv.mix ? bind_rwkv6(m, ld, i) : bind_rwkv7(m, ld, i);
-	}
-	return ret;
-}
 
 static void layout(struct zen5rt_session *s, struct z5_layout *l)
 {
@@ -142,6 +29,8 @@ static void layout(struct zen5rt_session *s, struct z5_layout *l)
 		z5_layout_floats(l, wide[i], n, n_embd);
 	for (size_t i = 0; i < sizeof(seven) / sizeof(seven[0]); i++)
 		z5_layout_floats(l, seven[i], h->mix ? 0 : n, n_embd);
+	z5_layout_floats(l, &r->few_k, h->heads_kv ? n : 0, (size_t)h->heads_kv * h->size);
+	z5_layout_floats(l, &r->few_v, h->heads_kv ? n : 0, (size_t)h->heads_kv * h->size);
 	for (int i = 0; i < 4; i++)
 		z5_layout_floats(l, &r->low[i], n, rank[i]);
 	for (int i = 0; i < 5; i++)
@@ -257,8 +146,19 @@ static void norm_heads(const struct z5_pass *p, const struct z5_rwkv *l, const s
 {
 	const size_t size = p->h->wkv.size, at = s->h0 * size;
 
-	for (size_t i = 0; i < (s->h1 - s->h0) * size; i += size)
+	for (size_t i = 0; i < (s->h1 - s->h0) * size && l->ln; i += size)
 		p->k->layernorm(y + i, y + i, l->ln + at + i, l->ln_bias + at + i, size, HEAD_EPS);
+}
+
+/* What rwkv6 and rwkv6qwen2 leave of the state. */
+static void decays6(const struct z5_pass *p, const struct z5_rwkv *l, const struct span *s, float *decay)
+{
+	const size_t at = s->h0 * p->h->wkv.size, n = (s->h1 - s->h0) * p->h->wkv.size;
+
+	z5_add(decay, l->w0 + at, n);
+	p->k->exp(decay, decay, 0, n);
+	z5_scale(decay, -1, n);
+	p->k->exp(decay, decay, 0, n);
 }
 
 /* The heads of rwkv6: r, w, k, v and g to g. */
@@ -269,19 +169,55 @@ static void heads6(const struct z5_pass *p, unsigned int i, const struct span *s
 	const size_t at = s->h0 * p->h->wkv.size, n = (s->h1 - s->h0) * p->h->wkv.size;
 	struct z5_wkv w = wkv(p, i, s);
 
-	for (uint32_t t = 0; t < s->n; t++) {
-		float *decay = part(p, &b->w, s, t);
-
-		z5_add(decay, l->w0 + at, n);
-		p->k->exp(decay, decay, 0, n);
-		z5_scale(decay, -1, n);
-		p->k->exp(decay, decay, 0, n);
-	}
+	for (uint32_t t = 0; t < s->n; t++)
+		decays6(p, l, s, part(p, &b->w, s, t));
 	w.u = l->u + at;
 	p->k->wkv6(&w);
 	for (uint32_t t = 0; t < s->n; t++) {
 		norm_heads(p, l, s, part(p, &b->y, s, t));
 		p->k->silu_mul(part(p, &b->g, s, t), part(p, &b->y, s, t), n);
+	}
+}
+
+/* y = what a row of few heads has for these heads */
+static void spread(const struct z5_pass *p, const struct span *s, float *y, const float *few, const float *bias)
+{
+	const struct z5_wkv_hparams *h = &p->h->wkv;
+
+	for (uint64_t i = s->h0; i < s->h1; i++, y += h->size) {
+		const size_t at = i / (h->heads / h->heads_kv) * h->size;
+
+		memcpy(y, few + at, h->size * sizeof(*y));
+		if (bias)
+			z5_add(y, bias + at, h->size);
+	}
+}
+
+/* The heads of rwkv6qwen2: r, w, few_k, few_v and g to g. What is forgotten makes room for as much of the key. */
+static void heads_gla(const struct z5_pass *p, unsigned int i, const struct span *s)
+{
+	const struct z5_rwkv *l = &p->m->layers[i].rwkv;
+	const struct z5_rwkv_scratch *b = &p->s->rwkv;
+	const size_t size = p->h->wkv.size, at = s->h0 * size, n = (s->h1 - s->h0) * size;
+	const struct z5_wkv w = wkv(p, i, s);
+
+	for (uint32_t t = 0; t < s->n; t++) {
+		float *r = part(p, &b->r, s, t), *k = part(p, &b->k, s, t);
+
+		decays6(p, l, s, part(p, &b->w, s, t));
+		if (l->r_bias)
+			z5_add(r, l->r_bias + at, n);
+		z5_scale(r, 1.0f / sqrtf((float)size), n);
+		spread(p, s, k, z5_row(&b->few_k, s->t + t), l->k_bias);
+		z5_gla_key(k, part(p, &b->w, s, t), n);
+		spread(p, s, part(p, &b->v, s, t), z5_row(&b->few_v, s->t + t), l->v_bias);
+	}
+	p->k->gla(&w);
+	for (uint32_t t = 0; t < s->n; t++) {
+		float *g = part(p, &b->g, s, t);
+
+		p->k->map[Z5_MAP_SIGMOID](g, n);
+		z5_mul(g, part(p, &b->y, s, t), n);
 	}
 }
 
@@ -333,7 +269,8 @@ static void heads7(const struct z5_pass *p, unsigned int i, const struct span *s
 		for (size_t j = 0; j < n; j += size)
 			z5_wkv7_bonus(y + j, part(p, &b->r, s, t) + j, part(p, &b->k, s, t) + j,
 				      part(p, &b->v, s, t) + j, l->r_k + at + j, size);
-		z5_mul(y, part(p, &b->g, s, t), n);
+		if (l->in_g.b.ops)
+			z5_mul(y, part(p, &b->g, s, t), n);
 	}
 }
 
@@ -376,11 +313,15 @@ static void mixes6(const struct z5_pass *p, const struct z5_rwkv *l, unsigned in
 
 static void time_mix6(const struct z5_pass *p, const struct z5_rwkv *l, unsigned int i)
 {
+	const bool few = p->h->wkv.heads_kv;
 	struct z5_rwkv_scratch *b = &p->s->rwkv;
 	const struct {
 		const struct z5_weight *w;
 		struct z5_buf *y;
-	} in[5] = { { &l->w.a, &b->low[1] }, { &l->k, &b->k }, { &l->v, &b->v }, { &l->r, &b->r }, { &l->g, &b->g } };
+	} in[5] = {
+		{ &l->w.a, &b->low[1] }, { &l->k, few ? &b->few_k : &b->k }, { &l->v, few ? &b->few_v : &b->v },
+		{ &l->r, &b->r }, { &l->g, &b->g },
+	};
 
 	mixes6(p, l, i);
 	for (int j = 0; j < 5; j++) {
@@ -391,7 +332,7 @@ static void time_mix6(const struct z5_pass *p, const struct z5_rwkv *l, unsigned
 	keep_last(p, i, Z5_WKV_TIME);
 	bent(p, &b->low[1], 0, Z5_MAP_TANH, &l->w.b);
 	z5_product_buf(p, &l->w.b, &b->w);
-	through_heads(p, i, heads6);
+	through_heads(p, i, few ? heads_gla : heads6);
 	z5_prepare(p, &b->g, &l->out);
 }
 
@@ -416,7 +357,7 @@ static void time_mix7(const struct z5_pass *p, const struct z5_rwkv *l, unsigned
 		{ &l->in_g.b, &b->low[0], &b->g, Z5_MAP_SIGMOID }, { &l->in_v.b, &b->low[3], &b->y, Z5_N_MAPS },
 	};
 
-	for (int j = 0; j < 6; j++) {
+	for (int j = 0; j < 6 && in[j].w->ops; j++) {
 		mixed(p, i, Z5_WKV_TIME, l->mix + (size_t)j * p->h->n_embd, NULL,
 		      z5_form(in[j].w) | (in[j].also ? z5_form(in[j].also) : 0));
 		z5_product_buf(p, in[j].w, in[j].y);
@@ -425,7 +366,9 @@ static void time_mix7(const struct z5_pass *p, const struct z5_rwkv *l, unsigned
 	}
 	z5_barrier(p->t);
 	keep_last(p, i, Z5_WKV_TIME);
-	for (int j = 0; j < (i ? 4 : 3); j++) {
+	for (int j = 0; j < 4; j++) {
+		if (!low[j].w->ops)
+			continue;
 		bent(p, low[j].x, 0, low[j].map, low[j].w);
 		z5_product_buf(p, low[j].w, low[j].y);
 	}
@@ -477,6 +420,23 @@ static void channel_mix(const struct z5_pass *p, const struct z5_rwkv *l, unsign
 	z5_add_product(p, &l->value);
 }
 
+/* That of qwen2, which sees no other token. */
+static void feed_forward(const struct z5_pass *p, const struct z5_layer *l)
+{
+	uint64_t r0, r1;
+
+	z5_prepare_norm(p, &l->ffn_norm, z5_form(&l->gate) | z5_form(&l->up));
+	z5_product_buf(p, &l->gate, &p->s->gate);
+	z5_product_buf(p, &l->up, &p->s->up);
+	z5_own_rows(p, &l->up, &r0, &r1);
+	for (uint32_t t = 0; t < p->n && r0 < r1; t++)
+		p->k->silu_mul(z5_row(&p->s->gate, t) + r0, z5_row(&p->s->up, t) + r0, r1 - r0);
+	z5_barrier(p->t);
+	z5_prepare(p, &p->s->gate, &l->down);
+	z5_product_buf(p, &l->down, &p->s->y);
+	z5_add_product(p, &l->down);
+}
+
 /* Files whose weights were made for it halve the residual stream now and then, so that it fits a half. */
 static void halve(const struct z5_pass *p, const struct z5_weight *w)
 {
@@ -500,8 +460,12 @@ static void layer(const struct z5_pass *p, unsigned int i)
 	z5_product_buf(p, &l->out, &p->s->y);
 	z5_add_product(p, &l->out);
 	z5_barrier(p->t);
-	shift_norm(p, &p->m->layers[i].ffn_norm);
-	channel_mix(p, l, i);
+	if (z5_rwkv_channel(p->h)) {
+		shift_norm(p, &p->m->layers[i].ffn_norm);
+		channel_mix(p, l, i);
+	} else {
+		feed_forward(p, &p->m->layers[i]);
+	}
 	if (rescale && (i + 1) % rescale == 0)
 		halve(p, &l->value);
 	z5_layer_end(p, i);
@@ -512,10 +476,12 @@ static void forward(const struct z5_thread *t, void *arg)
 	z5_pass_run(t, arg, layer);
 }
 
-#define RWKV .layer_norm = true, .norm_bias = true, .bind = bind, .layout = layout, .forward = forward
+#define RWKV .bind = z5_rwkv_bind, .layout = layout, .forward = forward
 
 const struct z5_arch z5_rwkv_archs[] = {
-	{ .name = "rwkv6", RWKV, .hparams = z5_hparams_rwkv6 },
-	{ .name = "rwkv7", RWKV, .hparams = z5_hparams_rwkv7 },
+	{ .name = "rwkv6", RWKV, .layer_norm = true, .norm_bias = true, .hparams = z5_hparams_rwkv6 },
+	{ .name = "rwkv7", RWKV, .layer_norm = true, .norm_bias = true, .hparams = z5_hparams_rwkv7 },
+	{ .name = "rwkv6qwen2", RWKV, .hparams = z5_hparams_rwkv6qwen2 },
+	{ .name = "arwkv7", RWKV, .hparams = z5_hparams_arwkv7 },
 	{ .name = NULL },
 };

@@ -72,6 +72,7 @@ struct z5_rwkv_scratch {
 	struct z5_buf h;		/* the norm's result, which the next token mixes with its own */
 	struct z5_buf r, w, k, v, g, y;	/* heads side by side; y: what they give */
 	struct z5_buf a, kk, first;	/* rwkv7; first: values of the first layer */
+	struct z5_buf few_k, few_v;	/* rwkv6qwen2: keys and values, before each is that of a group of heads */
 	struct z5_buf low[4];		/* inner results of low-rank matrices */
 	struct z5_buf mix[5];		/* rwkv6 */
 };
