@@ -16,9 +16,9 @@ my $dir = tempdir(CLEANUP => 1);
 my %kernels = map { $_ => 1 } qw(F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4
 	IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ1_S IQ1_M TQ1_0 TQ2_0 I2_S);
 my %archs = map { $_ => 1 } qw(
-	bitnet bitnet-25 bitnet-b1.58 command-r deepseek2 falcon-h1 gemma gemma2 gemma3 gpt-oss
-	granite granitehybrid granitemoe jamba llama mamba mamba2 nemotron_h olmo2 olmoe phi3 qwen2 qwen2moe qwen3
-	qwen3moe rwkv6 rwkv7 stablelm starcoder2
+	arwkv7 bitnet bitnet-25 bitnet-b1.58 command-r deepseek2 falcon-h1 gemma gemma2 gemma3 gpt-oss granite
+	granitehybrid granitemoe jamba llama mamba mamba2 nemotron_h olmo2 olmoe phi3 qwen2 qwen2moe qwen3 qwen3moe
+	rwkv6 rwkv6qwen2 rwkv7 stablelm starcoder2
 );
 
 sub slurp {

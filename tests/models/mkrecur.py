@@ -31,12 +31,18 @@ MODELS = {
     'small-rwkv6':      dict(seed=4, arch='rwkv6', t=F16, dim=32, layers=3, ffn=40, size=8, low=4, rescale=2),
     'small-rwkv7':      dict(seed=5, arch='rwkv7', t=F16, dim=48, layers=2, ffn=40, size=24, low=4),
     'small-rwkv7-Q8_0': dict(seed=6, arch='rwkv7', t=Q8_0, dim=64, layers=2, ffn=96, size=32, low=8),
+    'small-rwkv6qwen2': dict(seed=7, arch='rwkv6qwen2', t=F16, dim=48, layers=2, ffn=40, size=8, low=4, kv=2, biases=True),
+    'small-rwkv6qwen2-Q8_0': dict(seed=16, arch='rwkv6qwen2', t=Q8_0, dim=64, layers=2, ffn=96, size=16, low=8, kv=4),
+    'small-arwkv7':     dict(seed=16, arch='arwkv7', t=F16, dim=64, layers=2, ffn=40, size=32, low=2),
+    'small-arwkv7-Q8_0': dict(seed=10, arch='arwkv7', t=Q8_0, dim=64, layers=2, ffn=96, size=32, low=4, gate=16,
+                              head_norm=True),
 }
 
 
 def build(path, name, *, seed, arch, t, dim, layers, untied=False, inner=0, state=0, conv=0, rank=0, groups=0, ffn=0,
-          size=0, low=0, rescale=0, rms=False):
+          size=0, low=0, rescale=0, rms=False, kv=0, biases=False, gate=0, head_norm=False):
     rng, w = np.random.default_rng(seed), {}
+    rwkv_blocks = arch in ('rwkv6', 'rwkv7')
     vocab = Spm.minimal(PIECES)
     n_vocab = len(vocab.tokens)
 
@@ -53,7 +59,7 @@ def build(path, name, *, seed, arch, t, dim, layers, untied=False, inner=0, stat
 
     def norm(n, shape=dim):
         vector(n + '.weight', shape, 1, .2)
-        if 'rwkv' in arch:
+        if rwkv_blocks or n.endswith('time_mix_ln'):
             vector(n + '.bias', shape, 0, .2)
 
     def mamba(b):
@@ -76,30 +82,45 @@ def build(path, name, *, seed, arch, t, dim, layers, untied=False, inner=0, stat
 
     def rwkv(b):
         norm(b + 'attn_norm')
-        norm(b + 'attn_norm_2')
-        norm(b + 'time_mix_ln')
+        norm(b + ('attn_norm_2' if rwkv_blocks else 'ffn_norm'))
+        if rwkv_blocks or head_norm:
+            norm(b + 'time_mix_ln')
         for c in 'receptance', 'key', 'value', 'output':
-            matrix(b + 'time_mix_' + c, dim, dim, 1.3)
-        uniform(b + 'time_mix_lerp_fused.weight', (5 if arch == 'rwkv6' else 6, 1, 1, dim), 0, 1)
-        uniform(b + 'channel_mix_lerp_k.weight', (1, 1, dim), 0, 1)
-        matrix(b + 'channel_mix_key', ffn, dim, 1.3)
-        matrix(b + 'channel_mix_value', dim, ffn)
-        if arch == 'rwkv6':
+            rows = kv * size if kv and c in ('key', 'value') else dim
+            matrix(b + 'time_mix_' + c, rows, dim, 1.3)
+            if biases and c != 'output':
+                vector(f'{b}time_mix_{c}.bias', rows, 0, .5)
+        uniform(b + 'time_mix_lerp_fused.weight', (6 if arch == 'rwkv7' or gate else 5, 1, 1, dim), 0, 1)
+        if rwkv_blocks:
+            uniform(b + 'channel_mix_lerp_k.weight', (1, 1, dim), 0, 1)
+            matrix(b + 'channel_mix_key', ffn, dim, 1.3)
+            matrix(b + 'channel_mix_value', dim, ffn)
+        else:
+            matrix(b + 'ffn_gate', ffn, dim, 1.3)
+            matrix(b + 'ffn_up', ffn, dim, 1.3)
+            matrix(b + 'ffn_down', dim, ffn)
+        if 'rwkv6' in arch:
             uniform(b + 'time_mix_lerp_x.weight', (1, 1, dim), 0, 1)
             matrix(b + 'time_mix_w1', 5 * low, dim, 1, F32)
             matrix(b + 'time_mix_w2', dim, low, .5, F32, 5)
-            vector(b + 'time_mix_first.weight', (dim // size, size), 0, 1)
+            if rwkv_blocks:
+                vector(b + 'time_mix_first.weight', (dim // size, size), 0, 1)
             uniform(b + 'time_mix_decay.weight', dim, -6, 1)
             matrix(b + 'time_mix_decay_w1', 2 * low, dim, 1, F32)
             matrix(b + 'time_mix_decay_w2', dim, 2 * low, 1, F32)
             matrix(b + 'time_mix_gate', dim, dim, 1.3)
-            uniform(b + 'channel_mix_lerp_r.weight', (1, 1, dim), 0, 1)
-            matrix(b + 'channel_mix_receptance', dim, dim, 1.3)
+            if rwkv_blocks:
+                uniform(b + 'channel_mix_lerp_r.weight', (1, 1, dim), 0, 1)
+                matrix(b + 'channel_mix_receptance', dim, dim, 1.3)
             return
         uniform(b + 'time_mix_w0.weight', dim, -6, 1)
-        for c, r, spread in ('w', 2 * low, 0), ('a', 2 * low, 1), ('v', low, 1), ('g', 3 * low, 0):
-            if c == 'v' and b == 'blk.0.':
+        for c, r, spread in ('w', 2 * low, 0), ('a', 2 * low, 1), ('v', low, 1), ('g', 3 * low if rwkv_blocks else gate, 0):
+            if c == 'v' and b == 'blk.0.' and rwkv_blocks:
                 continue
+            if not r:
+                continue
+            if c == 'v' and b == 'blk.0.':                   # llama.cpp demands what is not used, as wide as a's
+                r = 2 * low
             if spread:
                 vector(f'{b}time_mix_{c}0.weight', dim, 0, spread)
             matrix(f'{b}time_mix_{c}1', r, dim, 1.3, F32)
@@ -109,7 +130,7 @@ def build(path, name, *, seed, arch, t, dim, layers, untied=False, inner=0, stat
 
     matrix('token_embd', n_vocab, dim, .1 * math.sqrt(dim))
     norm('output_norm')
-    if 'rwkv' in arch:
+    if rwkv_blocks:
         norm('token_embd_norm')
     if untied or 'rwkv' in arch:
         matrix('output', n_vocab, dim)
@@ -118,16 +139,19 @@ def build(path, name, *, seed, arch, t, dim, layers, untied=False, inner=0, stat
 
     shape = {'context_length': 256, 'embedding_length': dim, 'block_count': layers, 'feed_forward_length': ffn,
              'attention.head_count': 0, 'vocab_size': n_vocab,
-             f'attention.layer_norm_{"" if "rwkv" in arch else "rms_"}epsilon': 1e-5}
+             f'attention.layer_norm_{"" if rwkv_blocks else "rms_"}epsilon': 1e-5}
     if 'mamba' in arch:
         shape |= {'ssm.conv_kernel': conv, 'ssm.inner_size': inner, 'ssm.state_size': state, 'ssm.time_step_rank': rank}
         shape |= {'ssm.group_count': groups} if groups else {}
-    elif arch == 'rwkv6':
-        shape |= {'wkv.head_size': size, 'time_mix_extra_dim': low, 'time_decay_extra_dim': 2 * low,
-                  'rescale_every_n_layers': rescale}
+    elif 'rwkv6' in arch:
+        shape |= {'wkv.head_size': size, 'time_mix_extra_dim': low, 'time_decay_extra_dim': 2 * low}
+        shape |= {'rescale_every_n_layers': rescale} if rwkv_blocks else {'attention.head_count_kv': kv}
     else:
         shape |= {'wkv.head_size': size, 'attention.decay_lora_rank': 2 * low, 'attention.iclr_lora_rank': 2 * low,
-                  'attention.value_residual_mix_lora_rank': low, 'attention.gate_lora_rank': 3 * low}
+                  'attention.value_residual_mix_lora_rank': low,
+                  'attention.gate_lora_rank': 3 * low if rwkv_blocks else gate}
+    if 'rwkv' in arch and not rwkv_blocks:
+        shape['token_shift_count'] = 1
     if rms:
         shape['ssm.dt_b_c_rms'] = True
     kind = {int: U32, float: FLOAT, bool: BOOL}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The reference forward passes of Mamba 1 and 2 and RWKV 6 and 7: the recurrences of their papers, a token at a time.
+"""The reference forward passes of Mamba 1 and 2, RWKV 6 and 7, and RWKV on the blocks of qwen2: the recurrences of their
+papers, a token at a time.
 
 Nothing is shared with the C side but the names of tensors. A class keeps nothing between calls: each computes the
 whole sequence from an empty state, position after position, with the state as the papers write it (rows and columns
@@ -108,6 +109,8 @@ class Rwkv(Recurrent):
 
     def out(s, y, b):
         """The norm of each head, by which GroupNorm is meant; its epsilon is 1e-5 for each 1 of 64 (8 squared)."""
+        if b + 'time_mix_ln.weight' not in s.w:
+            return y.flatten(1)
         y = layer_norm(y, 1, 0, 64e-5).flatten(1)
         return y * s.w[b + 'time_mix_ln.weight'] + s.w[b + 'time_mix_ln.bias']
 
@@ -121,7 +124,8 @@ class Rwkv(Recurrent):
 class Rwkv6(Rwkv):
     """arXiv 2404.05892, section 4."""
 
-    def time(s, x, b, i):
+    def inputs(s, x, b):
+        """Of the decay, in its final form, of key, value and receptance as their products give them, and of the gate."""
         w, d = lambda n: s.w[f'{b}time_mix_{n}.weight'], s.before(x) - x
         low = torch.tanh(s.linear(x + d * w('lerp_x').view(-1), b + 'time_mix_w1')).chunk(5, -1)
         mix = w('lerp_fused').reshape(5, -1)
@@ -129,13 +133,16 @@ class Rwkv6(Rwkv):
         r, k, v = (s.heads(s.linear(a, f'{b}time_mix_{n}')) for a, n in
                    ((ir, 'receptance'), (ik, 'key'), (iv, 'value')))
         decay = w('decay').view(-1) + s.low(iw, b + 'time_mix_decay_w1', b + 'time_mix_decay_w2', torch.tanh)
-        decay, u = s.heads(torch.exp(-torch.exp(decay))), w('first')
+        return s.heads(torch.exp(-torch.exp(decay))), k, v, r, s.linear(ig, b + 'time_mix_gate')
+
+    def time(s, x, b, i):
+        (decay, k, v, r, gate), u = s.inputs(x, b), s.w[b + 'time_mix_first.weight']
         S, out = x.new_zeros(r.shape[1], r.shape[2], r.shape[2]), []
         for t in range(len(x)):
             kv = k[t, :, :, None] * v[t, :, None, :]
             out.append((r[t, :, None, :] @ (u[:, :, None] * kv + S))[:, 0])
             S = decay[t, :, :, None] * S + kv
-        return s.linear(s.out(torch.stack(out), b) * F.silu(s.linear(ig, b + 'time_mix_gate')), b + 'time_mix_output')
+        return s.linear(s.out(torch.stack(out), b) * F.silu(gate), b + 'time_mix_output')
 
     def channel(s, x, b):
         d = s.before(x) - x
@@ -149,12 +156,12 @@ class Rwkv7(Rwkv):
 
     def time(s, x, b, i):
         w, d = lambda n: s.w[f'{b}time_mix_{n}.weight'].reshape(-1), s.before(x) - x
-        mix, p = s.w[b + 'time_mix_lerp_fused.weight'].reshape(6, -1), b + 'time_mix_'
-        ir, iw, ik, iv, ia, ig = (x + d * m for m in mix)
+        mix, p = s.w[b + 'time_mix_lerp_fused.weight'].flatten(0, -2), b + 'time_mix_'
+        ir, iw, ik, iv, ia, *ig = (x + d * m for m in mix)
         r, k, v = s.linear(ir, p + 'receptance'), s.linear(ik, p + 'key'), s.linear(iv, p + 'value')
         decay = torch.exp(-0.606531 * torch.sigmoid(w('w0') + s.low(iw, p + 'w1', p + 'w2', torch.tanh)))
         a = torch.sigmoid(w('a0') + s.low(ia, p + 'a1', p + 'a2'))
-        gate = s.low(ig, p + 'g1', p + 'g2', torch.sigmoid)
+        gate = s.low(ig[0], p + 'g1', p + 'g2', torch.sigmoid) if ig else 1
         if i:
             v = v + (s.first - v) * torch.sigmoid(w('v0') + s.low(iv, p + 'v1', p + 'v2'))
         else:
@@ -176,4 +183,37 @@ class Rwkv7(Rwkv):
         return s.linear(torch.relu(s.linear(k, b + 'channel_mix_key')) ** 2, b + 'channel_mix_value')
 
 
-ARCHS = {'mamba': Mamba, 'mamba2': Mamba2, 'rwkv6': Rwkv6, 'rwkv7': Rwkv7}
+class Blocks:
+    """Of qwen2, around a time mix: RMS norms and a feed-forward that sees one token."""
+
+    def norm(s, x, name):
+        return rms_norm(x, s.w[name + '.weight'], s.key('attention.layer_norm_rms_epsilon'))
+
+    def embed(s, x):
+        return x
+
+    def layer(s, x, b, i):
+        x = x + s.time(s.norm(x, b + 'attn_norm'), b, i)
+        h = s.norm(x, b + 'ffn_norm')
+        return x + s.linear(F.silu(s.linear(h, b + 'ffn_gate')) * s.linear(h, b + 'ffn_up'), b + 'ffn_down')
+
+
+class Rwkv6Qwen2(Blocks, Rwkv6):
+    """arXiv 2505.03005, RADFinch: gated linear attention (2312.06635) whose heads share keys and values in groups."""
+
+    def time(s, x, b, i):
+        decay, k, v, r, gate = s.inputs(x, b)
+        each, size = r.shape[1] // k.shape[1], r.shape[2]
+        k, v = (y.repeat_interleave(each, 1) for y in (k, v))
+        S, out = x.new_zeros(r.shape[1], size, size), []
+        for t in range(len(x)):
+            S = decay[t, :, :, None] * S + ((1 - decay[t]) * k[t])[:, :, None] * v[t, :, None, :]
+            out.append((r[t, :, None, :] / size ** .5 @ S)[:, 0])
+        return s.linear(torch.stack(out).flatten(1) * torch.sigmoid(gate), b + 'time_mix_output')
+
+
+class Arwkv7(Blocks, Rwkv7):
+    """arXiv 2501.15570, section 3; with and without a gate and a norm of heads."""
+
+
+ARCHS = {'mamba': Mamba, 'mamba2': Mamba2, 'rwkv6': Rwkv6, 'rwkv7': Rwkv7, 'rwkv6qwen2': Rwkv6Qwen2, 'arwkv7': Arwkv7}

@@ -13,8 +13,10 @@
 
 #include "../tap.h"
 
-static const char *const recurrent[] = { "small-mamba", "small-falcon-mamba", "small-mamba2", "small-rwkv6", "small-rwkv7",
-					  "small-rwkv7-Q8_0" };
+static const char *const recurrent[] = {
+	"small-mamba", "small-falcon-mamba", "small-mamba2", "small-rwkv6", "small-rwkv7", "small-rwkv7-Q8_0",
+	"small-rwkv6qwen2", "small-rwkv6qwen2-Q8_0", "small-arwkv7", "small-arwkv7-Q8_0",
+};
 static const char *const hybrid[] = { "small-granitehybrid", "small-granitehybrid-moe", "small-granitehybrid-Q8_0",
 					"small-nemotron_h", "small-falcon-h1", "small-falcon-h1-norm",
 					"small-jamba" };
