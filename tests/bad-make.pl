@@ -185,6 +185,25 @@ bad("jamba-$_-norm", with_tensor($jamba, "blk.0.ssm_${_}_norm.weight", 4, pack('
 bad("falcon-mamba-$_", with_key(slurp('falcon-mamba'), 'mamba.ssm.dt_b_c_rms', undef, pack('C', $_)), $_ < 2 ? 'accept' : 'any',
     "whether there are norms: $_") for 0, 1, 2, 255;
 
+# Time mixes on the blocks of qwen2: groups of heads, and what may be absent.
+my $gla = slurp('rwkv6qwen2');
+bad('gla-whole', $gla, 'accept', 'an undamaged rwkv6qwen2');
+bad("gla-kv-$_", with_key($gla, 'rwkv6qwen2.attention.head_count_kv', undef, pack('L<', $_)), 'reject', "2 heads of keys are $_")
+	for 0, 1, 3, 4, 6, 7, 12, 0x80000000, 0xffffffff;
+bad("gla-shifts-$_", with_key($gla, 'rwkv6qwen2.token_shift_count', undef, pack('L<', $_)), 'reject', "$_ token shifts a layer")
+	for 0, 2, 0xffffffff;
+bad("gla-bias-$_", with_tensor($gla, 'blk.1.time_mix_key.bias', 4, pack('Q<', $_)), 'reject', "a bias of $_ for 16 rows")
+	for 1, 15, 48;
+bad('gla-bonus', $gla =~ s/blk\.1\.time_mix_value\.bias/blk.1.time_mix_first.what/r, 'reject', 'a tensor that it has not');
+my $delta = slurp('arwkv7');
+bad("delta-gate-$_", with_key($delta, 'arwkv7.attention.gate_lora_rank', undef, pack('L<', $_)), 'reject', "an absent gate of rank $_")
+	for 1, 64, 65536, 65537, 0xffffffff;
+$delta = slurp('arwkv7-Q8_0');
+bad('delta-whole', $delta, 'accept', 'an undamaged arwkv7');
+bad('delta-no-gate', with_key($delta, 'arwkv7.attention.gate_lora_rank', undef, pack('L<', 0)), 'reject', 'a gate of rank 0');
+bad('delta-no-bias', $delta =~ s/blk\.1\.time_mix_ln\.bias/blk.1.time_mix_ln.what/r, 'reject', 'a norm of heads without its bias');
+bad('delta-no-norm', $delta =~ s/blk\.1\.time_mix_ln\.weight/blk.1.time_mix_ln.nothin/r, 'reject', 'a bias without its norm of heads');
+
 # I2_S has bytes behind its weights that no other type has, and blocks that kernels have not.
 my $bitnet = slurp('bitnet-I2_S');
 bad('bitnet-whole', $bitnet, 'accept', 'an undamaged file of I2_S');
