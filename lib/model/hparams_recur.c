@@ -103,15 +103,20 @@ int z5_hparams_mamba2(const struct gguf *g, const struct z5_arch *arch, struct z
 	return ret ? ret : z5_hparams_ssm2(&k, h);
 }
 
+/* How many mixes of a layer see the token before. */
+static int check_shifts(const struct keys *k, uint32_t n)
+{
+	uint32_t shifts;
+
+	return key_u32(k, "token_shift_count", n, n, n, &shifts);
+}
+
 static int read_wkv(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
 {
 	struct z5_wkv_hparams *w = &h->wkv;
-	uint32_t shifts;
 	int ret;
 
-	/* with one, the channel mix is another model's: it sees no token but its own */
-	if ((ret = key_u32(k, "token_shift_count", 2, 2, 2, &shifts)) ||
-	    (ret = read_common(k, arch, h)) ||
+	if ((ret = read_common(k, arch, h)) ||
 	    (ret = key_u32(k, "feed_forward_length", 1, 1u << 22, 0, &h->n_ff)) ||
 	    (ret = key_u32(k, "wkv.head_size", 8, 1024, 0, &w->size)) ||
 	    (ret = multiple(k, "wkv.head_size", w->size, 8)) ||
@@ -137,9 +142,12 @@ static int read_wkv6(const struct keys *k, const struct z5_arch *arch, struct z5
 int z5_hparams_rwkv6(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
 {
 	const struct keys k = { g, arch->name, err };
-	int ret = read_wkv6(&k, arch, h);
+	int ret;
 
-	return ret ? ret : key_u32(&k, "rescale_every_n_layers", 0, 1024, 0, &h->wkv.rescale);
+	if ((ret = check_shifts(&k, 2)) ||
+	    (ret = read_wkv6(&k, arch, h)))
+		return ret;
+	return key_u32(&k, "rescale_every_n_layers", 0, 1024, 0, &h->wkv.rescale);
 }
 
 static int read_wkv7(const struct keys *k, const struct z5_arch *arch, struct z5_hparams *h)
@@ -156,18 +164,19 @@ static int read_wkv7(const struct keys *k, const struct z5_arch *arch, struct z5
 int z5_hparams_rwkv7(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h, struct zen5rt_error *err)
 {
 	const struct keys k = { g, arch->name, err };
-	int ret = read_wkv7(&k, arch, h);
+	int ret;
 
-	return ret ? ret : key_u32(&k, "attention.gate_lora_rank", 1, 1u << 16, 0, &h->wkv.gate);
+	if ((ret = check_shifts(&k, 2)) ||
+	    (ret = read_wkv7(&k, arch, h)))
+		return ret;
+	return key_u32(&k, "attention.gate_lora_rank", 1, 1u << 16, 0, &h->wkv.gate);
 }
 
 /* Of the blocks of qwen2: only the time mix sees the token before. */
 static int read_blocks(const struct keys *k, struct z5_hparams *h)
 {
-	uint32_t shifts;
-
 	h->keeps[Z5_WKV_CHANNEL] = 0;
-	return key_u32(k, "token_shift_count", 1, 1, 1, &shifts);
+	return check_shifts(k, 1);
 }
 
 int z5_hparams_rwkv6qwen2(const struct gguf *g, const struct z5_arch *arch, struct z5_hparams *h,
