@@ -54,6 +54,27 @@ sub with_tensor
 	return $bytes;
 }
 
+# A dimension that is larger, zeros behind what the tensor had, a multiple of 32, and all that follows moved.
+sub with_rows
+{
+	my ($bytes, $name, $at, $rows, $more) = @_;
+	my $pos = index($bytes, pack('Q<', 17) . 'token_embd.weight');
+	my ($from, %offset);
+
+	for (1 .. unpack('Q<', substr($bytes, 8, 8))) {
+		my $len = unpack('Q<', substr($bytes, $pos, 8));
+		my $where = $pos + 8 + $len + 4 + 8 * unpack('L<', substr($bytes, $pos + 8 + $len, 4)) + 4;
+
+		$offset{$where} = unpack('Q<', substr($bytes, $where, 8));
+		$from = $offset{$where} if substr($bytes, $pos + 8, $len) eq $name;
+		$pos = $where + 8;
+	}
+	my @behind = sort { $offset{$a} <=> $offset{$b} } grep { $offset{$_} > $from } keys %offset;
+	substr($bytes, ($pos + 31 & ~31) + $offset{$behind[0]}, 0) = "\0" x $more;
+	substr($bytes, $_, 8) = pack('Q<', $offset{$_} + $more) for @behind;
+	return with_tensor($bytes, $name, $at, pack('Q<', $rows));
+}
+
 my $llama = slurp('llama-Q8_0');
 bad('whole', $llama, 'accept', 'an undamaged file');
 
@@ -195,6 +216,13 @@ bad("gla-shifts-$_", with_key($gla, 'rwkv6qwen2.token_shift_count', undef, pack(
 bad("gla-bias-$_", with_tensor($gla, 'blk.1.time_mix_key.bias', 4, pack('Q<', $_)), 'reject', "a bias of $_ for 16 rows")
 	for 1, 15, 48;
 bad('gla-bonus', $gla =~ s/blk\.1\.time_mix_value\.bias/blk.1.time_mix_first.what/r, 'reject', 'a tensor that it has not');
+# Matrices are as large as 4 heads of keys for 6 of queries would need.
+my $odd = with_key($gla, 'rwkv6qwen2.attention.head_count_kv', undef, pack('L<', 4));
+for my $b (map { "blk.$_.time_mix_" } 0, 1) {
+	$odd = with_rows($odd, "$b$_.weight", 12, 32, 16 * 48 * 2) for qw(key value);
+	$odd = with_rows($odd, "$b$_.bias", 4, 32, 16 * 4) for qw(key value);
+}
+bad('gla-odd', $odd, 'reject', '4 heads of keys for 6 of queries');
 my $delta = slurp('arwkv7');
 bad("delta-gate-$_", with_key($delta, 'arwkv7.attention.gate_lora_rank', undef, pack('L<', $_)), 'reject', "an absent gate of rank $_")
 	for 1, 64, 65536, 65537, 0xffffffff;
