@@ -216,6 +216,13 @@ unlink "$dir/o.gguf";
 is(join(' ', map { "$_->{to}$_->{narrow}" } @{(eval { decode_json($out) } // {})->{tensors}}), 'Q8_01 F161 Q6_K0 Q6_K0',
    'rows that fill no block get a narrower type, and that is said') or diag $err;
 
+sub slurp {
+	my ($path) = @_;
+	open my $f, '<:raw', $path or die "$path: $!";
+	local $/;
+	return scalar <$f>;
+}
+
 # ternary floats come out as they went in, and so does what they multiply
 sub ternary { my ($n, $size) = @_; return pack 'f<*', map { (int(rand 3) - 1) * $size } 1 .. $n }
 srand 7;
@@ -226,8 +233,7 @@ for my $type (qw(TQ1_0 TQ2_0)) {
 	my $t = (eval { decode_json($out) } // {})->{tensors}[0];
 	ok($rc == 0 && $t->{to} eq $type && $t->{rmse} == 0, "$type: ternary weights of two sizes lose nothing") or diag $out, $err;
 	($rc, $out, $err) = sh("$quantize --force --allow-requantize $dir/o.gguf $dir/o2.gguf F32");
-	open my $back, '<:raw', "$dir/o2.gguf" or die;
-	my $bytes = do { local $/; <$back> };
+	my $bytes = slurp("$dir/o2.gguf");
 	is(substr($bytes, -length $three), $three, "$type: and come back") or diag $err;
 	unlink "$dir/o2.gguf";
 }
@@ -240,7 +246,7 @@ for my $type (qw(I2_S F32 BF16)) {
 	($rc, $out, $err) = sh("$quantize --force --allow-requantize --token-embedding-type F16 $i2_s $of $type") if $of ne $i2_s;
 	unlink "$dir/logits";
 	sh("$b/zen5-run $of --tokens 3,40,99,101,7 --logits $dir/logits -n 0");
-	$logits{-e "$dir/logits" ? do { local (@ARGV, $/) = "$dir/logits"; <> } : ''}++;
+	$logits{-e "$dir/logits" ? slurp("$dir/logits") : ''}++;
 }
 ok(keys %logits == 1 && !exists $logits{''}, 'I2_S becomes floats, whose logits are the same to the bit');
 for my $type (qw(TQ1_0 TQ2_0)) {
@@ -249,8 +255,7 @@ for my $type (qw(TQ1_0 TQ2_0)) {
 	ok($rc == 0 && @of == 7 && !grep({ $_->{to} ne $type || $_->{rmse} != 0 } @of), "and $type without loss") or diag $out, $err;
 }
 unlink "$dir/o.gguf";
-open my $i2, '<:raw', $i2_s or die;
-my $whole = do { local $/; <$i2> };
+my $whole = slurp($i2_s);
 sub damaged {
 	my ($at, $with) = @_;
 	my $d = $whole;
